@@ -1,0 +1,85 @@
+// Package engine makes compiled pipelines run: tasks that come and go with partitions, their loop, and the commit of
+// epochs. See the package stream for the words, and docs/design/engine.md for the protocol.
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// Plan is a checked pipeline, ready to run. The package pipelines makes it; nothing changes it afterwards.
+type Plan struct {
+	Pipeline string // the name in the file
+	Instance string // name and version: part of the names of everything the pipeline writes
+	Stages   []*Stage
+}
+
+// Stage is the part of a pipeline between two topics.
+type Stage struct {
+	Plan   *Plan
+	Name   string
+	Topics []string // of Source
+	// Internal is the topic that this stage writes its partials to, "" for the last stage. The runner creates it with
+	// InternalPartitions before any task starts.
+	Internal           string
+	InternalPartitions int32
+	// ReadsInternal says that Topics is the internal topic of the stage before.
+	ReadsInternal bool
+
+	Time     Time
+	Interval Intervals
+	Cut      *Cut // the raw archive: epochs are claimed at cuts only; nil for all other stages
+
+	// NewDecoder, NewMarker, NewSteps and NewSinks make the parts of one task; they are called from its goroutine.
+	NewDecoder func() (stream.Decoder, error)
+	// NewMarker may be nil: then marks follow event time as Time says.
+	NewMarker func(t TaskContext) stream.Marker
+	NewSteps  func(t TaskContext) ([]Step, error)
+	NewSinks  func(ctx context.Context, t TaskContext) ([]Output, error)
+}
+
+// Time is how progress follows from events.
+type Time struct {
+	OutOfOrder time.Duration // the mark stays so far behind the highest event time
+	MaxJump    time.Duration // one record may move it forward by so much; more needs witnesses
+	IdleAfter  time.Duration // a partition without records for so long is idle; 0 never
+	Lateness   time.Duration // for explain and status
+}
+
+// Intervals are wall-clock distances. They change when something is written, never what.
+type Intervals struct {
+	Epoch    time.Duration // between claims
+	Snapshot time.Duration // between snapshots
+	Publish  time.Duration // between publications of open windows
+}
+
+// Cut is where a part of the raw archive ends: before the record that would pass one of the limits. It depends on the
+// log only.
+type Cut struct {
+	Records int64
+	Bytes   int64
+	Slot    time.Duration // a record whose broker timestamp enters a later slot begins a new part
+}
+
+// TaskContext is what the parts of a task may know about it.
+type TaskContext struct {
+	Task       stream.TaskID
+	Partitions int32 // of the topic, when the task started
+	Clock      stream.Clock
+}
+
+// Step is a named operator of the chain; the name is that of its output.
+type Step struct {
+	Name     string // unique; "source" is the input itself
+	Operator stream.Operator
+}
+
+// Output connects a sink to the rows of a step.
+type Output struct {
+	Name   string         // of the sink, unique in the stage: "redis", "parquet"
+	Of     string         // step whose rows it takes; "source" for the decoded events
+	Phases []stream.Phase // that it takes
+	Sink   stream.Sink
+}

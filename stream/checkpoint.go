@@ -1,0 +1,115 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+)
+
+// TaskID names a task: one partition of one stage of one instance of a pipeline.
+type TaskID struct {
+	Instance  string // pipeline and version: "host-cpu@1f3a…"
+	Stage     string
+	Partition Partition
+}
+
+// String is the key of the task's row.
+func (t TaskID) String() string {
+	return fmt.Sprintf("%s/%s/%s.%s/%d", t.Instance, t.Stage, t.Partition.Topic, t.Partition.Incarnation, t.Partition.Number)
+}
+
+// Checkpoint is the row of a task, and a claim on it: Claim replaces the row whose epoch is one lower.
+type Checkpoint struct {
+	Task     TaskID
+	Epoch    int64  // 0: nothing claimed yet
+	Owner    string // drawn anew at every take-over
+	Timeline int64  // of Postgres, at the take-over
+	Record   []byte // JSON of a Record; equal bytes mean the same claim
+	// Decisions are inserted by the transaction that claims the epoch, if it is won. They are not part of the row.
+	Decisions []Decision
+}
+
+// Record is what a row holds beside epoch, owner and timeline. Unknown fields of a newer version are refused.
+type Record struct {
+	Format int     `json:"format"` // 1
+	At     Version `json:"at"`
+	// Snapshot is the newest; the state at At follows from it by a replay.
+	Snapshot Snapshot `json:"snapshot"`
+	// Controls since the snapshot, with the version at which each took effect.
+	Controls []Control `json:"controls,omitempty"`
+	// Control takes effect right after this record's claim.
+	Control *Control `json:"control,omitempty"`
+	// Staged is what the reveal has to do, oldest first, what earlier reveals left undone included.
+	Staged []Staged `json:"staged,omitempty"`
+
+	Mark       Time   `json:"mark"`        // progress, ticks included
+	RecordMark Time   `json:"record_mark"` // by records alone
+	Ledger     Ledger `json:"ledger"`
+	First      int64  `json:"first"` // the task's first offset: At.Offset - First = Ledger.Sum()
+	// Generation is raised when what a record means changes after it may have left; Frontier is the version before which
+	// no new control record is accepted. Both are 0 until quarantine and lossy fail-over exist.
+	Generation int64    `json:"generation"`
+	Frontier   *Version `json:"frontier,omitempty"`
+}
+
+// Snapshot names a state object. The zero Snapshot is the empty state at the task's first offset.
+type Snapshot struct {
+	At     Version `json:"at"`
+	Object string  `json:"object,omitempty"` // key in the object store
+	Size   int64   `json:"size,omitempty"`
+	Hash   string  `json:"hash,omitempty"` // SHA-256 of the object, hex
+}
+
+// Control is a record of the log that is no event: so far the idle tick.
+type Control struct {
+	Kind string  `json:"kind"` // "tick"
+	At   Version `json:"at"`   // takes effect: the version after it
+	Mark Time    `json:"mark,omitempty"`
+}
+
+// Staged is one receipt of a sink.
+type Staged struct {
+	Sink    string          `json:"sink"`
+	Receipt json.RawMessage `json:"receipt"`
+}
+
+// Row is what a task compares to learn that it was overtaken.
+type Row struct {
+	Epoch    int64
+	Owner    string
+	Timeline int64
+}
+
+// ClaimStore keeps the rows. Implementations are safe for concurrent use. Errors are Retry where the store is away.
+type ClaimStore interface {
+	// TakeOver makes owner the owner of the row on the present timeline, which fences the former owner, and returns the
+	// row. A task without a row gets one with epoch 0.
+	TakeOver(ctx context.Context, task TaskID, owner string) (*Checkpoint, error)
+	// Claim replaces, in one transaction, each row that has the epoch before and the same owner and timeline, inserts
+	// the decisions of those tasks only, and reports which were won. A row that holds the claim's bytes already is won
+	// too: an unanswered claim may be repeated with the same bytes.
+	Claim(ctx context.Context, claims []*Checkpoint) (won []bool, err error)
+	// Current returns the rows as they are; a missing row is the zero Row.
+	Current(ctx context.Context, tasks []TaskID) ([]Row, error)
+}
+
+// Objects is the object store: keys with slashes, whole objects. Implementations are safe for concurrent use. Errors are
+// Retry where the store is away; a missing object is an error that wraps fs.ErrNotExist.
+type Objects interface {
+	// Put writes the object, replacing what is there, and checks the stored size.
+	Put(ctx context.Context, key string, data []byte) error
+	// Copy copies within the store, and leaves the target as it is if it exists.
+	Copy(ctx context.Context, from, to string) error
+	Get(ctx context.Context, key string) ([]byte, error)
+	// List calls f with every object under the prefix in key order.
+	List(ctx context.Context, prefix string, f func(Object) error) error
+	// Delete removes the object; a missing one is no error.
+	Delete(ctx context.Context, key string) error
+}
+
+// Object describes a stored object.
+type Object struct {
+	Key      string
+	Size     int64
+	Modified Time
+}

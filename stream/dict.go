@@ -1,0 +1,101 @@
+package stream
+
+import "hash/maphash"
+
+// Dict gives each distinct string of a column a small number. It belongs to whoever fills the column and is used from
+// the task's goroutine only. Numbers are handed out in order of first sight, start at 0 and hold until Reset. They are
+// not part of any output: two runs may number differently.
+//
+// Readers may cache what they derive from a number, as long as they compare Generation.
+type Dict struct {
+	slots      []uint32 // 1 + id, open addressing, linear probing; length is a power of two
+	hashes     []uint32 // upper hash bits by id, compared before the bytes
+	offsets    []uint32 // offsets[id] to offsets[id+1] in bytes
+	bytes      []byte
+	strings    []string // made on demand by String
+	generation uint64
+	seed       maphash.Seed
+}
+
+// NewDict returns an empty dictionary.
+func NewDict() *Dict {
+	d := &Dict{seed: maphash.MakeSeed()}
+	d.clear()
+	return d
+}
+
+func (d *Dict) clear() {
+	d.slots = make([]uint32, 64)
+	d.hashes, d.bytes, d.strings = d.hashes[:0], d.bytes[:0], d.strings[:0]
+	d.offsets = append(d.offsets[:0], 0)
+}
+
+// Len is the number of distinct strings since the last Reset.
+func (d *Dict) Len() int { return len(d.hashes) }
+
+// Size is the number of bytes that the strings take, without the index.
+func (d *Dict) Size() int { return len(d.bytes) }
+
+// Generation changes with every Reset.
+func (d *Dict) Generation() uint64 { return d.generation }
+
+// Reset forgets all strings. Batches that still refer to the dictionary become meaningless, so only the filler calls it,
+// between two batches.
+func (d *Dict) Reset() {
+	d.generation++
+	d.clear()
+}
+
+// ID returns the number of the string b and remembers a copy of it on first sight. It does not keep b.
+func (d *Dict) ID(b []byte) uint32 {
+	h := maphash.Bytes(d.seed, b)
+	mask := uint64(len(d.slots) - 1)
+	upper := uint32(h >> 32)
+	for i := h & mask; ; i = (i + 1) & mask {
+		slot := d.slots[i]
+		if slot == 0 {
+			return d.add(i, upper, b)
+		}
+		if id := slot - 1; d.hashes[id] == upper && string(d.Bytes(id)) == string(b) {
+			return id
+		}
+	}
+}
+
+func (d *Dict) add(slot uint64, upper uint32, b []byte) uint32 {
+	id := uint32(len(d.hashes))
+	d.slots[slot] = id + 1
+	d.hashes = append(d.hashes, upper)
+	d.bytes = append(d.bytes, b...)
+	d.offsets = append(d.offsets, uint32(len(d.bytes)))
+	if 2*len(d.hashes) > len(d.slots) {
+		d.grow()
+	}
+	return id
+}
+
+func (d *Dict) grow() {
+	d.slots = make([]uint32, 2*len(d.slots))
+	mask := uint64(len(d.slots) - 1)
+	for id := range d.hashes {
+		i := maphash.Bytes(d.seed, d.Bytes(uint32(id))) & mask
+		for d.slots[i] != 0 {
+			i = (i + 1) & mask
+		}
+		d.slots[i] = uint32(id) + 1
+	}
+}
+
+// Bytes returns the string with that number. The slice is valid until the next ID or Reset and must not be changed.
+func (d *Dict) Bytes(id uint32) []byte { return d.bytes[d.offsets[id]:d.offsets[id+1]] }
+
+// String returns the string with that number. It allocates on the first call for a number only.
+func (d *Dict) String(id uint32) string {
+	for len(d.strings) <= int(id) {
+		d.strings = append(d.strings, "")
+	}
+	if d.strings[id] == "" {
+		d.strings[id] = string(d.Bytes(id))
+	}
+	return d.strings[id]
+}
