@@ -67,6 +67,7 @@ type Cut struct {
 type TaskContext struct {
 	Task       stream.TaskID
 	Partitions int32 // of the topic, when the task started
+	Stage      *Stage
 	Clock      stream.Clock
 }
 
@@ -81,5 +82,8 @@ type Output struct {
 	Name   string         // of the sink, unique in the stage: "redis", "parquet"
 	Of     string         // step whose rows it takes; "source" for the decoded events
 	Phases []stream.Phase // that it takes
-	Sink   stream.Sink
+	// Live says that rows leave at once as absolute values with versions, which a replay sends again. While such a sink
+	// does not acknowledge, epochs are claimed without a snapshot.
+	Live bool
+	Sink stream.Sink
 }

@@ -112,6 +112,19 @@ func (b *Batch) Reset() {
 	b.Provisional, b.AfterClose, b.Revision, b.rows = false, false, 0, 0
 }
 
+// Truncate drops the rows from n on.
+func (b *Batch) Truncate(n int) {
+	b.Time, b.Mark, b.Offset, b.Producer = trim(b.Time, n), trim(b.Mark, n), trim(b.Offset, n), trim(b.Producer, n)
+	b.Timestamp, b.Bytes, b.Slot = trim(b.Timestamp, n), trim(b.Bytes, n), trim(b.Slot, n)
+	for i := range b.Cols {
+		c := &b.Cols[i]
+		c.Ints, c.Floats, c.IDs, c.Null = trim(c.Ints, n), trim(c.Floats, n), trim(c.IDs, n), trim(c.Null, n)
+	}
+	b.rows = min(b.rows, n)
+}
+
+func trim[T any](s []T, n int) []T { return s[:min(len(s), n)] }
+
 // Col returns the column with that name, or nil.
 func (b *Batch) Col(name string) *Column {
 	if i := b.Schema.Index(name); i >= 0 {

@@ -67,9 +67,10 @@ type Control struct {
 	Mark Time    `json:"mark,omitempty"`
 }
 
-// Staged is one receipt of a sink.
+// Staged is one receipt of a sink. Prefix is where the epoch that staged it has put its objects.
 type Staged struct {
 	Sink    string          `json:"sink"`
+	Prefix  string          `json:"prefix,omitempty"`
 	Receipt json.RawMessage `json:"receipt"`
 }
 

@@ -23,10 +23,11 @@ type Sink interface {
 
 // Epoch tells a sink what is being captured.
 type Epoch struct {
-	At       Version
-	Mark     Time // event-time progress, ticks included
-	Ledger   Ledger
-	Snapshot bool // the epoch takes a snapshot: what left at once must be acknowledged before the claim
+	At         Version
+	Mark       Time // event-time progress, ticks included
+	RecordMark Time // by records alone
+	Ledger     Ledger
+	Snapshot   bool // the epoch takes a snapshot: what left at once must be acknowledged before the claim
 	// Prefix under which staged objects are put: unique for the task, version and owner.
 	Prefix string
 }

@@ -65,9 +65,10 @@ type Message struct {
 
 // Marker folds the progress of a partition over its events. It is state of the task and is used from its goroutine.
 type Marker interface {
-	// Fold takes rows of b from row lo on, sets their Mark, and stops behind the first row at which a mark reaches until,
-	// or at the end. It returns the row behind the last one taken.
-	Fold(b *Batch, lo int, until Time) (hi int)
+	// Fold takes rows of b from row lo on, sets their Mark, and stops behind the first row at which the progress reaches
+	// mark, or that by records reaches record, or becomes known; else at the end. It returns the row behind the last one
+	// taken. Rows of one record are taken together.
+	Fold(b *Batch, lo int, mark, record Time) (hi int)
 	// Marks returns the progress with idle ticks, and by records alone. The first is never lower.
 	Marks() (mark, record Time)
 	// Tick raises the progress to mark, without touching what records have shown.

@@ -1,0 +1,291 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// The commit of an epoch, in the order of docs/design/engine.md: capture (task.go), flush and stage, claim, reveal. The
+// committer is the second goroutine of a task: everything here waits for others, while the task goes on.
+
+// flushPatience is how long a snapshot waits for live outputs to be acknowledged. After that the epoch is claimed without
+// one: the replay would send again what is missing.
+const flushPatience = 5 * time.Second
+
+// revealPatience bounds one attempt to reveal a receipt; what is left over is carried by the next epoch.
+const revealPatience = 10 * time.Second
+
+// errLost says that the row belongs to another owner by now.
+var errLost = errors.New("the task was taken over by another worker")
+
+// capture is an epoch frozen at a record boundary.
+type capture struct {
+	at           stream.Version
+	mark, record stream.Time
+	ledger       stream.Ledger
+	state        []byte // of a snapshot; nil if none is due
+	prefix       string
+	works        []stageWork
+	decisions    []stream.Decision
+	control      *stream.Control
+	started      time.Time
+	span         trace.Span
+}
+
+type stageWork struct {
+	sink string
+	live bool
+	run  stream.Work
+}
+
+// outcome is what the committer tells the task.
+type outcome struct {
+	claimed *capture // the claim was won
+	err     error    // errLost, or what is fatal
+}
+
+// committer works off captures, one after the other. All fields belong to its goroutine once run has begun.
+type committer struct {
+	t          *task
+	checkpoint stream.Checkpoint // the newest claim that was won, or the row as taken over
+	rec        stream.Record     // what its bytes say
+	left       []stream.Staged   // receipts of rec that are not revealed yet
+	sinks      map[string]stream.Sink
+	queue      chan *capture
+	outcomes   chan outcome
+	idle       chan struct{} // closed by run at its end
+}
+
+// run ends when the queue is closed and nothing is left to reveal, when a claim is lost, or when ctx is done.
+func (c *committer) run(ctx context.Context) {
+	defer close(c.idle)
+	wait := firstBackoff
+	c.reveal(ctx)
+	for {
+		var retry <-chan time.Time
+		if len(c.left) > 0 {
+			retry = c.t.deps.Clock.After(wait)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-retry:
+			wait = min(2*wait, lastBackoff)
+			c.reveal(ctx)
+		case e, open := <-c.queue:
+			switch {
+			case open:
+				if err := c.commit(ctx, e); err != nil {
+					c.outcomes <- outcome{err: err}
+					return
+				}
+				wait = firstBackoff
+			case len(c.left) == 0:
+				return
+			default:
+				c.queue = nil // go on revealing
+			}
+		}
+		if c.queue == nil && len(c.left) == 0 {
+			return
+		}
+	}
+}
+
+// commit takes one capture through stage, claim and reveal.
+func (c *committer) commit(ctx context.Context, e *capture) error {
+	defer e.span.End()
+	staged, snapshot, err := c.stage(ctx, e)
+	if err != nil {
+		return err
+	}
+	next, rec, err := c.claimOf(e, staged, snapshot)
+	if err != nil {
+		return err
+	}
+	if err := c.claim(ctx, next); err != nil {
+		return err
+	}
+	released := released(&c.rec, rec)
+	next.Decisions = nil
+	c.checkpoint, c.rec, c.left = *next, *rec, rec.Staged
+	c.t.claimedEpoch(next.Epoch)
+	c.outcomes <- outcome{claimed: e}
+	c.t.deps.collector.schedule(released)
+	c.reveal(ctx)
+	return nil
+}
+
+// stage runs the works of the sinks and uploads the snapshot. snapshot is nil if there is none, in the end.
+func (c *committer) stage(ctx context.Context, e *capture) (staged []stream.Staged, snapshot *stream.Snapshot, err error) {
+	ctx, span := c.t.deps.Tracer.Start(ctx, "stage")
+	defer span.End()
+	began := c.t.deps.Clock.Now()
+	acknowledged := true
+	for _, w := range e.works {
+		receipt, err := c.work(ctx, w, e.state != nil)
+		switch {
+		case err != nil && w.live && ctx.Err() == nil:
+			acknowledged = false
+			c.t.note(w.sink, err)
+		case err != nil:
+			return nil, nil, fmt.Errorf("stage output %s: %w", w.sink, err)
+		case len(receipt) > 0:
+			staged = append(staged, stream.Staged{Sink: w.sink, Prefix: e.prefix, Receipt: receipt})
+		}
+	}
+	c.t.timing(phaseStage, c.t.deps.Clock.Now().Sub(began))
+	if e.state == nil || !acknowledged {
+		return staged, nil, nil
+	}
+	sum := sha256.Sum256(e.state)
+	snapshot = &stream.Snapshot{At: e.at, Object: e.prefix + "snapshot", Size: int64(len(e.state)), Hash: hex.EncodeToString(sum[:])}
+	err = again(ctx, c.t.deps.Clock, c.t.log, "put snapshot", func(ctx context.Context) error {
+		return c.t.deps.Objects.Put(ctx, snapshot.Object, e.state)
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("put snapshot: %w", err)
+	}
+	return staged, snapshot, nil
+}
+
+// work runs one piece of work until it succeeds; that of a live output only as long as the snapshot is worth it.
+func (c *committer) work(ctx context.Context, w stageWork, snapshot bool) (receipt stream.Receipt, err error) {
+	if w.live && snapshot {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, flushPatience)
+		defer cancel()
+	}
+	err = again(ctx, c.t.deps.Clock, c.t.log, "stage output "+w.sink, func(ctx context.Context) error {
+		receipt, err = w.run(ctx)
+		return err
+	})
+	return receipt, err
+}
+
+// claimOf builds the claim: what earlier reveals left undone comes first.
+func (c *committer) claimOf(e *capture, staged []stream.Staged, snapshot *stream.Snapshot) (*stream.Checkpoint, *stream.Record, error) {
+	rec := c.rec
+	rec.Format, rec.At, rec.Mark, rec.RecordMark, rec.Ledger, rec.Control = 1, e.at, e.mark, e.record, e.ledger, e.control
+	rec.Staged = slices.Concat(c.left, staged)
+	if snapshot != nil {
+		rec.Snapshot = *snapshot
+	}
+	rec.Controls = nil
+	for _, k := range claimedControls(&c.rec) {
+		if k.At.Compare(rec.Snapshot.At) > 0 {
+			rec.Controls = append(rec.Controls, k)
+		}
+	}
+	raw, err := json.Marshal(&rec)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode record: %w", err)
+	}
+	next := c.checkpoint
+	next.Epoch++
+	next.Record, next.Decisions = raw, e.decisions
+	return &next, &rec, nil
+}
+
+// claim sends the claim, with the same bytes, until it is answered.
+func (c *committer) claim(ctx context.Context, next *stream.Checkpoint) error {
+	ctx, span := c.t.deps.Tracer.Start(ctx, "claim", trace.WithAttributes(attribute.Int64("epoch", next.Epoch)))
+	defer span.End()
+	began := c.t.deps.Clock.Now()
+	var won bool
+	err := again(ctx, c.t.deps.Clock, c.t.log, "claim epoch", func(ctx context.Context) (err error) {
+		won, err = c.t.deps.claims.claim(ctx, next)
+		return err
+	})
+	c.t.timing(phaseClaim, c.t.deps.Clock.Now().Sub(began))
+	switch {
+	case err != nil:
+		return fmt.Errorf("claim epoch %d: %w", next.Epoch, err)
+	case !won:
+		return errLost
+	}
+	return nil
+}
+
+// reveal tries every receipt of the row once, oldest first for each sink. What fails stays and is carried.
+func (c *committer) reveal(ctx context.Context) {
+	if len(c.left) == 0 {
+		return
+	}
+	ctx, span := c.t.deps.Tracer.Start(ctx, "reveal")
+	defer span.End()
+	began := c.t.deps.Clock.Now()
+	var left []stream.Staged
+	stuck := map[string]bool{}
+	for _, s := range c.left {
+		if !stuck[s.Sink] {
+			err := c.revealOne(ctx, s)
+			if err == nil {
+				c.t.note(s.Sink, nil)
+				continue
+			}
+			c.t.note(s.Sink, err)
+			stuck[s.Sink] = true
+		}
+		left = append(left, s)
+	}
+	c.left = left
+	c.t.timing(phaseReveal, c.t.deps.Clock.Now().Sub(began))
+}
+
+func (c *committer) revealOne(ctx context.Context, s stream.Staged) error {
+	sink, ok := c.sinks[s.Sink]
+	if !ok {
+		return fmt.Errorf("reveal output %s: the pipeline has no such output any more", s.Sink)
+	}
+	ctx, cancel := context.WithTimeout(ctx, revealPatience)
+	defer cancel()
+	if err := sink.Reveal(ctx, s.Receipt); err != nil {
+		return fmt.Errorf("reveal output %s: %w", s.Sink, err)
+	}
+	return nil
+}
+
+// claimedControls lists the control records after the snapshot of r, in order, that which takes effect now included.
+func claimedControls(r *stream.Record) []stream.Control {
+	all := slices.Clone(r.Controls)
+	if r.Control != nil {
+		all = append(all, *r.Control)
+	}
+	return all
+}
+
+// named lists the prefixes in the object store that a record keeps alive.
+func named(r *stream.Record) (prefixes []string) {
+	if o := r.Snapshot.Object; o != "" {
+		prefixes = append(prefixes, o[:len(o)-len("snapshot")])
+	}
+	for _, s := range r.Staged {
+		if s.Prefix != "" {
+			prefixes = append(prefixes, s.Prefix)
+		}
+	}
+	return prefixes
+}
+
+// released lists what the record before kept alive and the next one does not.
+func released(before, next *stream.Record) (prefixes []string) {
+	keep := named(next)
+	for _, p := range named(before) {
+		if !slices.Contains(keep, p) && !slices.Contains(prefixes, p) {
+			prefixes = append(prefixes, p)
+		}
+	}
+	return prefixes
+}

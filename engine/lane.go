@@ -1,0 +1,283 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// lane is the pure part of a task: marks, operators and outputs over one partition, without commits. What it has computed
+// at a version depends on the records below it and on the control records applied, on nothing else. It belongs to one
+// goroutine.
+type lane struct {
+	stage  *Stage
+	chain  *chain
+	marker stream.Marker
+	grids  stream.Grids
+	first  int64 // the task's first offset
+	at     stream.Version
+
+	in       *stream.Input // being worked off
+	row      int           // next row of in
+	rejected int           // next of in.Rejected
+
+	part      part // of a stage with cuts
+	view, sub stream.Batch
+	marks     []stream.Time
+	onReject  func(ctx context.Context, r []stream.Rejected) error
+}
+
+// part is what has been read since the last cut.
+type part struct {
+	records, bytes int64
+	slot           stream.Time
+}
+
+// stop says why run returned.
+type stop uint8
+
+const (
+	exhausted stop = iota // the input is worked off
+	limited               // the limit is reached
+	cutting               // the next record begins a new part
+)
+
+func newLane(ctx context.Context, s *Stage, tc TaskContext, first int64) (*lane, error) {
+	steps, err := s.NewSteps(tc)
+	if err != nil {
+		return nil, fmt.Errorf("build operators of %s: %w", tc.Task, err)
+	}
+	outputs, err := s.NewSinks(ctx, tc)
+	if err != nil {
+		return nil, fmt.Errorf("open outputs of %s: %w", tc.Task, err)
+	}
+	c, err := newChain(steps, outputs)
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{stage: s, chain: c, grids: c.grids(), first: first, at: stream.Version{Offset: first}}
+	if s.NewMarker != nil {
+		l.marker = s.NewMarker(tc)
+	} else {
+		l.marker = newFrontMarker(s.Time)
+	}
+	return l, nil
+}
+
+// give hands the lane its next input, which starts where the lane stands.
+func (l *lane) give(in *stream.Input) error {
+	if in.From > l.at.Offset || in.Next < in.From {
+		return fmt.Errorf("read input: it covers offsets %d to %d, but offset %d is next", in.From, in.Next, l.at.Offset)
+	}
+	l.in, l.row, l.rejected = in, 0, 0
+	return nil
+}
+
+// run works off the input up to the offset limit, or up to the next cut.
+func (l *lane) run(ctx context.Context, limit int64) (stop, error) {
+	for {
+		lo, hi, why := l.bounds(limit)
+		if lo == hi {
+			return why, l.settle(ctx, limit, why)
+		}
+		if err := l.rows(ctx, lo, hi); err != nil {
+			return why, err
+		}
+	}
+}
+
+// bounds is the span of rows to process next, and why it ends there.
+func (l *lane) bounds(limit int64) (lo, hi int, why stop) {
+	b := l.in.Batch
+	if b == nil {
+		return 0, 0, endOf(l.in, limit)
+	}
+	hi, why = b.Len(), endOf(l.in, limit)
+	if why == limited {
+		hi = l.row
+		for hi < b.Len() && b.Offset[hi] < limit {
+			hi++
+		}
+	}
+	if l.stage.Cut != nil {
+		if at := l.cutRow(hi); at < hi {
+			return l.row, at, cutting
+		}
+	}
+	return l.row, hi, why
+}
+
+func endOf(in *stream.Input, limit int64) stop {
+	if in.Next > limit {
+		return limited
+	}
+	return exhausted
+}
+
+// cutRow is the first row from the present one on, below hi, that begins a new part.
+func (l *lane) cutRow(hi int) int {
+	b, p, c := l.in.Batch, l.part, l.stage.Cut
+	for i := l.row; i < hi; i++ {
+		slot, size := b.Timestamp[i].Floor(c.Slot), int64(b.Bytes[i])
+		if p.records > 0 && (p.records >= c.Records || p.bytes+size > c.Bytes || slot > p.slot) {
+			return i
+		}
+		if p.records == 0 {
+			p.slot = slot
+		}
+		p.records, p.bytes = p.records+1, p.bytes+size
+	}
+	return hi
+}
+
+// rows processes rows lo to hi, or up to the first that crosses a point of the grid, where it advances the operators.
+func (l *lane) rows(ctx context.Context, lo, hi int) error {
+	b := l.in.Batch
+	b.View(&l.view, lo, hi)
+	l.view.Mark = l.marks[:0]
+	mark, record := l.marker.Marks()
+	nextMark, nextRecord := l.grids.Next(mark), l.grids.Next(record)
+	n := l.marker.Fold(&l.view, 0, nextMark, nextRecord)
+	l.marks = l.view.Mark
+	rows := &l.view
+	if n < l.view.Len() {
+		l.view.View(&l.sub, 0, n)
+		l.sub.Mark = l.marks[:n]
+		rows = &l.sub
+	}
+	l.count(b, lo, lo+n)
+	if err := l.chain.process(ctx, rows); err != nil {
+		return err
+	}
+	l.row = lo + n
+	next := b.Offset[l.row-1] + 1
+	if err := l.passTo(ctx, next, lo); err != nil {
+		return err
+	}
+	if mark, record = l.marker.Marks(); mark < nextMark && record < nextRecord {
+		return nil
+	}
+	return l.chain.advance(ctx, stream.Advance{Mark: mark, RecordMark: record, At: l.at})
+}
+
+// count keeps the size of the part.
+func (l *lane) count(b *stream.Batch, lo, hi int) {
+	if l.stage.Cut == nil {
+		return
+	}
+	if l.part.records == 0 {
+		l.part.slot = b.Timestamp[lo].Floor(l.stage.Cut.Slot)
+	}
+	for _, size := range b.Bytes[lo:hi] {
+		l.part.bytes += int64(size)
+	}
+	l.part.records += int64(hi - lo)
+}
+
+// settle moves the position to where the run ended: behind the last offset of the input, to the limit, or to the record
+// that begins the next part.
+func (l *lane) settle(ctx context.Context, limit int64, why stop) error {
+	to := l.in.Next
+	switch why {
+	case limited:
+		to = limit
+	case cutting:
+		to = l.in.Batch.Offset[l.row]
+	case exhausted:
+	}
+	return l.passTo(ctx, max(to, l.at.Offset), l.row)
+}
+
+// passTo accounts for every offset below next: rows processed since row from, rejected records, gaps.
+func (l *lane) passTo(ctx context.Context, next int64, from int) error {
+	if next <= l.at.Offset {
+		return nil
+	}
+	var records int64
+	if b := l.in.Batch; b != nil {
+		records = distinct(b.Offset[from:l.row])
+	}
+	l.chain.events += records
+	first := l.rejected
+	for l.rejected < len(l.in.Rejected) && l.in.Rejected[l.rejected].Offset < next {
+		l.rejected++
+	}
+	dead := l.in.Rejected[first:l.rejected]
+	l.chain.counts[stream.BucketRejected] += int64(len(dead))
+	l.chain.counts[stream.BucketGap] += next - l.at.Offset - records - int64(len(dead))
+	l.at = stream.Version{Offset: next}
+	if len(dead) > 0 && l.onReject != nil {
+		return l.onReject(ctx, dead)
+	}
+	return nil
+}
+
+// distinct counts the records that the rows come from; a record of an internal topic holds many rows.
+func distinct(offsets []int64) (n int64) {
+	last := int64(math.MinInt64)
+	for _, o := range offsets {
+		if o != last {
+			n, last = n+1, o
+		}
+	}
+	return n
+}
+
+// control lets a claimed control record take effect at the present offset.
+func (l *lane) control(ctx context.Context, c *stream.Control) error {
+	if c.Kind != controlTick {
+		return fmt.Errorf("apply control record: unknown kind %q; a newer version of tidewatch wrote it", c.Kind)
+	}
+	l.at.Step++
+	if c.At != l.at {
+		return fmt.Errorf("apply control record: it takes effect at %v, but the task stands at %v", c.At, l.at)
+	}
+	before, record := l.marker.Marks()
+	l.marker.Tick(c.Mark)
+	mark, _ := l.marker.Marks()
+	if mark < l.grids.Next(before) {
+		return nil
+	}
+	return l.chain.advance(ctx, stream.Advance{Mark: mark, RecordMark: record, At: l.at, Provisional: true})
+}
+
+// controlTick is the kind of an idle tick.
+const controlTick = "tick"
+
+// snapshot writes the state at the present version.
+func (l *lane) snapshot() ([]byte, error) {
+	w := stream.NewStateWriter()
+	w.Scope("engine/")
+	w.Section("position", 1)
+	w.Int(l.first)
+	w.Int(l.at.Offset)
+	w.Uint(uint64(l.at.Step))
+	w.Scope("marks/")
+	if err := l.marker.Snapshot(w); err != nil {
+		return nil, fmt.Errorf("snapshot marks: %w", err)
+	}
+	if err := l.chain.snapshot(w); err != nil {
+		return nil, err
+	}
+	return w.Finish(), nil
+}
+
+// restore reads the state into a fresh lane.
+func (l *lane) restore(data []byte) error {
+	r, err := stream.NewStateReader(data)
+	if err != nil {
+		return err
+	}
+	r.Scope("engine/")
+	if version, _ := r.Section("position"); version != 1 {
+		return fmt.Errorf("restore position: section version %d, want 1", version)
+	}
+	l.first, l.at = r.Int(), stream.Version{Offset: r.Int(), Step: uint32(r.Uint())}
+	r.Scope("marks/")
+	if err := l.marker.Restore(r); err != nil {
+		return err
+	}
+	return l.chain.restore(r)
+}

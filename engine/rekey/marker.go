@@ -1,0 +1,111 @@
+package rekey
+
+import (
+	"fmt"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// Marker is the progress of a second stage: the lowest of the progress of all source partitions, of which it learns by
+// mark records. It implements stream.Marker. Repeated and older mark records change nothing.
+type Marker struct {
+	sources      int // from source 0; 0 until it has said so
+	known        []source
+	mark, record stream.Time
+}
+
+type source struct{ mark, record stream.Time }
+
+// NewMarker knows nothing yet.
+func NewMarker() *Marker { return &Marker{mark: stream.NoTime, record: stream.NoTime} }
+
+// Fold implements stream.Marker.
+func (m *Marker) Fold(b *stream.Batch, lo int, mark, record stream.Time) int {
+	kinds := b.Cols[stream.EntryKind].Ints
+	for i := lo; i < b.Len(); i++ {
+		b.Mark = append(b.Mark, m.record)
+		if kinds[i] != stream.MarkEntry { // a mark record is one row
+			continue
+		}
+		before, recordBefore := m.mark, m.record
+		m.learn(b, i)
+		known := before == stream.NoTime && m.mark != stream.NoTime || recordBefore == stream.NoTime && m.record != stream.NoTime
+		if known || m.mark >= mark || m.record >= record {
+			return i + 1
+		}
+	}
+	return b.Len()
+}
+
+func (m *Marker) learn(b *stream.Batch, i int) {
+	at := int(b.Cols[stream.EntrySource].Ints[i])
+	for len(m.known) <= at {
+		m.known = append(m.known, source{stream.NoTime, stream.NoTime})
+	}
+	s := &m.known[at]
+	s.mark, s.record = max(s.mark, timeAt(b, stream.EntryMark, i)), max(s.record, timeAt(b, stream.EntryRecordMark, i))
+	m.sources = max(m.sources, int(b.Cols[stream.EntrySources].Ints[i]))
+	m.fold()
+}
+
+func timeAt(b *stream.Batch, col, i int) stream.Time {
+	if b.Cols[col].IsNull(i) {
+		return stream.NoTime
+	}
+	return stream.Time(b.Cols[col].Ints[i])
+}
+
+// fold takes the lowest. As long as the set or one of its members is unknown, so is the progress. A source partition that
+// never had an event has no mark by records, only by ticks; it holds nothing back.
+func (m *Marker) fold() {
+	if m.sources == 0 || len(m.known) < m.sources {
+		return
+	}
+	mark, record := stream.MaxTime, stream.MaxTime
+	for _, s := range m.known[:m.sources] {
+		if s.mark == stream.NoTime {
+			return
+		}
+		mark = min(mark, s.mark)
+		if s.record != stream.NoTime {
+			record = min(record, s.record)
+		}
+	}
+	if record == stream.MaxTime {
+		record = stream.NoTime
+	}
+	m.mark, m.record = max(m.mark, mark), max(m.record, min(record, mark))
+}
+
+// Marks implements stream.Marker.
+func (m *Marker) Marks() (mark, record stream.Time) { return m.mark, m.record }
+
+// Tick implements stream.Marker: idle ticks are taken by the first stage only.
+func (m *Marker) Tick(mark stream.Time) { m.mark = max(m.mark, mark) }
+
+// Snapshot implements stream.Marker.
+func (m *Marker) Snapshot(w *stream.StateWriter) error {
+	w.Section("sources", 1)
+	w.Uint(uint64(m.sources))
+	w.Int(int64(m.mark))
+	w.Int(int64(m.record))
+	w.Uint(uint64(len(m.known)))
+	for _, s := range m.known {
+		w.Int(int64(s.mark))
+		w.Int(int64(s.record))
+	}
+	return nil
+}
+
+// Restore implements stream.Marker.
+func (m *Marker) Restore(r *stream.StateReader) error {
+	if version, _ := r.Section("sources"); version != 1 {
+		return fmt.Errorf("restore source marks: section version %d, want 1", version)
+	}
+	m.sources, m.mark, m.record = int(r.Uint()), stream.Time(r.Int()), stream.Time(r.Int())
+	m.known = make([]source, r.Len(2))
+	for i := range m.known {
+		m.known[i] = source{stream.Time(r.Int()), stream.Time(r.Int())}
+	}
+	return r.Err()
+}

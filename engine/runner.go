@@ -1,0 +1,342 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// Source is where a worker reads. sources/kafka implements it.
+type Source interface {
+	stream.Source
+	// LogStart is the first offset that the partition still holds.
+	LogStart(ctx context.Context, p stream.Partition) (int64, error)
+	// Partitions is the number of partitions of the topic.
+	Partitions(ctx context.Context, topic string) (int32, error)
+}
+
+// DeadLetters takes the records that do not decode. Each task has its own, used from the task's goroutine but for Flush.
+type DeadLetters interface {
+	Write(ctx context.Context, dead []stream.Rejected) error
+	// Flush returns when all that was written so far is acknowledged.
+	Flush(ctx context.Context) error
+	Close() error
+}
+
+// Observer is told what happens; from any goroutine of the engine.
+type Observer interface {
+	// Fetched: the task has read n more offsets, those of a replay included.
+	Fetched(task stream.TaskID, n int64)
+}
+
+// Config is what a Runner needs. All fields are required but the durations, which have defaults.
+type Config struct {
+	Source         Source
+	Store          stream.ClaimStore
+	Objects        stream.Objects
+	NewDeadLetters func(TaskContext) (DeadLetters, error)
+	Clock          stream.Clock
+	Log            *slog.Logger
+	Tracer         trace.Tracer
+	Observer       Observer
+	DrainTimeout   time.Duration // 8 s: soft stop, before tasks are cancelled
+	Retention      time.Duration // 1 h: of objects that no row names any more
+	WatchEvery     time.Duration // 10 s: between looks at the rows
+}
+
+// Runner runs the tasks of a worker: they come and go with the partitions that the source assigns.
+type Runner struct {
+	deps   *deps
+	stages map[string][]*Stage // by topic
+
+	mu struct {
+		sync.Mutex
+		tasks map[stream.TaskID]*running
+	}
+}
+
+// running is a task that this worker has been assigned, with all its attempts.
+type running struct {
+	id     stream.TaskID
+	stage  *Stage
+	drain  chan struct{}
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu struct {
+		sync.Mutex
+		now *task // the present attempt
+	}
+}
+
+// NewRunner prepares to run the plans. Pipelines that share a topic share its partitions' assignment.
+func NewRunner(c Config, plans []*Plan) *Runner {
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 8 * time.Second
+	}
+	if c.Retention == 0 {
+		c.Retention = time.Hour
+	}
+	if c.WatchEvery == 0 {
+		c.WatchEvery = 10 * time.Second
+	}
+	r := &Runner{stages: map[string][]*Stage{}}
+	r.mu.tasks = map[stream.TaskID]*running{}
+	r.deps = &deps{
+		Config: c, claims: newClaimer(c.Store), siblings: r.siblings,
+		collector: &collector{objects: c.Objects, clock: c.Clock, log: c.Log, retention: c.Retention},
+	}
+	for _, p := range plans {
+		for _, s := range p.Stages {
+			for _, topic := range s.Topics {
+				r.stages[topic] = append(r.stages[topic], s)
+			}
+		}
+	}
+	return r
+}
+
+// Topics lists what the plans read, sorted.
+func (r *Runner) Topics() (topics []string) {
+	for t := range r.stages {
+		topics = append(topics, t)
+	}
+	slices.Sort(topics)
+	return topics
+}
+
+// Run works until ctx is done, and then drains: each task takes a last snapshot, claims it, and stops. It returns when
+// all goroutines have ended, with the source's error if that was the reason.
+func (r *Runner) Run(ctx context.Context) error {
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var wg sync.WaitGroup
+	spawn := func(f func()) { wg.Go(f) }
+	spawn(func() { r.deps.claims.run(hard) })
+	spawn(func() { r.deps.collector.run(hard) })
+	spawn(func() { r.watch(hard) })
+	assign, stopAssign := context.WithCancel(hard)
+	defer stopAssign()
+	failed := make(chan error, 1)
+	spawn(func() {
+		failed <- r.deps.Source.Assign(assign, func(gained, lost []stream.Partition) error {
+			r.stop(lost)
+			return r.start(hard, gained)
+		})
+	})
+	var err error
+	select {
+	case <-ctx.Done():
+		r.stopAll()
+		stopAssign()
+		err = <-failed
+	case err = <-failed:
+		r.stopAll()
+	}
+	cancel()
+	wg.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// start begins the tasks of gained partitions.
+func (r *Runner) start(ctx context.Context, gained []stream.Partition) error {
+	for _, p := range gained {
+		stages := r.stages[p.Topic]
+		if len(stages) == 0 {
+			return fmt.Errorf("assign partition %s/%d: no pipeline reads this topic", p.Topic, p.Number)
+		}
+		for _, s := range stages {
+			r.startTask(ctx, s, p)
+		}
+	}
+	return nil
+}
+
+func (r *Runner) startTask(ctx context.Context, s *Stage, p stream.Partition) {
+	id := stream.TaskID{Instance: s.Plan.Instance, Stage: s.Name, Partition: p}
+	ctx, cancel := context.WithCancel(ctx)
+	run := &running{id: id, stage: s, drain: make(chan struct{}), cancel: cancel, done: make(chan struct{})}
+	run.mu.now = r.attempt(run)
+	r.mu.Lock()
+	_, twice := r.mu.tasks[id]
+	if !twice {
+		r.mu.tasks[id] = run
+	}
+	r.mu.Unlock()
+	if twice {
+		cancel()
+		return
+	}
+	go func() { // stop waits for it
+		defer close(run.done)
+		defer cancel()
+		r.keep(ctx, run)
+	}()
+}
+
+func (r *Runner) attempt(run *running) *task {
+	log := r.deps.Log.With("pipeline", run.stage.Plan.Pipeline, "stage", run.stage.Name,
+		"topic", run.id.Partition.Topic, "partition", run.id.Partition.Number)
+	t := &task{id: run.id, stage: run.stage, deps: r.deps, log: log, drain: run.drain, end: -1}
+	t.status.mu.now = TaskStatus{Task: run.id, Pipeline: run.stage.Plan.Pipeline, State: "starting", Mark: stream.NoTime, RecordMark: stream.NoTime, End: -1, Lag: -1}
+	return t
+}
+
+// keep runs the task while the partition is assigned: a lost claim or a dependency that is away begins a new take-over,
+// anything else stops the task until the worker is restarted.
+func (r *Runner) keep(ctx context.Context, run *running) {
+	wait := 4 * firstBackoff
+	for {
+		run.mu.Lock()
+		t := run.mu.now
+		run.mu.Unlock()
+		err := t.run(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return
+		case errors.Is(err, errLost):
+			t.log.Warn("another worker has taken over; taking over again, since the partition is assigned here")
+		case stream.KindOfError(err) == stream.Retry:
+			t.log.Warn("task starts again", "error", err)
+		default:
+			t.status.fail("failed", err)
+			t.log.Error("task stopped; mend the cause and restart the worker", "error", err)
+			return
+		}
+		t.status.fail("starting", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-run.drain:
+			return
+		case <-r.deps.Clock.After(wait):
+		}
+		wait = min(2*wait, lastBackoff)
+		run.mu.Lock()
+		run.mu.now = r.attempt(run)
+		run.mu.Unlock()
+	}
+}
+
+// stop drains the tasks of the partitions and returns when they have ended.
+func (r *Runner) stop(lost []stream.Partition) {
+	r.stopWhere(func(id stream.TaskID) bool { return slices.Contains(lost, id.Partition) })
+}
+
+func (r *Runner) stopAll() { r.stopWhere(func(stream.TaskID) bool { return true }) }
+
+func (r *Runner) stopWhere(match func(stream.TaskID) bool) {
+	r.mu.Lock()
+	var leaving []*running
+	for id, run := range r.mu.tasks {
+		if match(id) {
+			leaving = append(leaving, run)
+			delete(r.mu.tasks, id)
+		}
+	}
+	r.mu.Unlock()
+	if len(leaving) == 0 {
+		return
+	}
+	for _, run := range leaving {
+		close(run.drain)
+	}
+	late := r.deps.Clock.After(r.deps.DrainTimeout)
+	for _, run := range leaving {
+		select {
+		case <-run.done:
+		case <-late:
+			for _, run := range leaving {
+				run.cancel()
+			}
+			<-run.done
+			late = nil
+		}
+	}
+}
+
+// watch looks at the rows of all tasks: a task with nothing to claim would never learn that it was overtaken.
+func (r *Runner) watch(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.deps.Clock.After(r.deps.WatchEvery):
+		}
+		tasks := r.attempts()
+		var ids []stream.TaskID
+		var mine []*task
+		for _, t := range tasks {
+			if _, ok := t.status.row(); ok {
+				ids, mine = append(ids, t.id), append(mine, t)
+			}
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		rows, err := r.deps.Store.Current(ctx, ids)
+		if err != nil {
+			continue // the claims report it
+		}
+		for i, t := range mine {
+			if own, _ := t.status.row(); rows[i].Owner != own.Owner || rows[i].Timeline != own.Timeline {
+				t.overtaken.Store(true)
+			}
+		}
+	}
+}
+
+// attempts lists the present tasks in the order of their names.
+func (r *Runner) attempts() (tasks []*task) {
+	r.mu.Lock()
+	runs := make([]*running, 0, len(r.mu.tasks))
+	for _, run := range r.mu.tasks {
+		runs = append(runs, run)
+	}
+	r.mu.Unlock()
+	slices.SortFunc(runs, func(a, b *running) int {
+		if a.id.String() < b.id.String() {
+			return -1
+		}
+		return 1
+	})
+	for _, run := range runs {
+		run.mu.Lock()
+		tasks = append(tasks, run.mu.now)
+		run.mu.Unlock()
+	}
+	return tasks
+}
+
+// Status lists how every task of this worker stands, in the order of their names.
+func (r *Runner) Status() (all []TaskStatus) {
+	for _, t := range r.attempts() {
+		all = append(all, t.status.get())
+	}
+	return all
+}
+
+// siblings is the lowest watermark that the tasks of the stage show here, NoTime if none shows one.
+func (r *Runner) siblings(s *Stage) stream.Time {
+	lowest := stream.MaxTime
+	for _, t := range r.attempts() {
+		if now := t.status.get(); t.stage == s && now.Mark != stream.NoTime {
+			lowest = min(lowest, now.Mark)
+		}
+	}
+	if lowest == stream.MaxTime {
+		return stream.NoTime
+	}
+	return lowest
+}

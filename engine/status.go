@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// phase is a part of the commit of an epoch whose duration is measured.
+type phase uint8
+
+const (
+	phaseCapture phase = iota
+	phaseStage
+	phaseClaim
+	phaseReveal
+	phases
+)
+
+var phaseNames = [phases]string{"capture", "stage", "claim", "reveal"}
+
+// status is what a task shows of itself. The task's two goroutines write it, readers take copies.
+type status struct {
+	stateBytes atomic.Int64
+	mu         struct {
+		sync.Mutex
+		now   TaskStatus
+		owner stream.Row
+	}
+}
+
+// TaskStatus is how a task stands.
+type TaskStatus struct {
+	Task       stream.TaskID
+	Pipeline   string
+	State      string // "starting", "running", "failed"
+	Problem    string // of a failed task, or of a task that tries again
+	Epoch      int64
+	At         stream.Version
+	First      int64
+	End        int64 // end of the log, -1 unknown
+	Lag        int64 // records between At and End, -1 unknown
+	LagTime    time.Duration
+	Mark       stream.Time // watermark, idle ticks included
+	RecordMark stream.Time
+	Ledger     stream.Ledger
+	Events     int64
+	StateBytes int64 // memory of the operators' state
+	Groups     int64
+	Snapshot   SnapshotStatus
+	Outputs    map[string]string // troubles by output, "" if none
+	Durations  map[string]Duration
+}
+
+// SnapshotStatus tells of the newest snapshot.
+type SnapshotStatus struct {
+	At    stream.Version
+	Bytes int64
+}
+
+// Duration sums up how long a phase of the commit took.
+type Duration struct {
+	Count int64
+	Total time.Duration
+	Last  time.Duration
+}
+
+const showEvery = 200 * time.Millisecond
+
+// start begins the status of a task that has arrived where its row is.
+func (s *status) start(t *task, cp *stream.Checkpoint, _ time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.owner = stream.Row{Epoch: cp.Epoch, Owner: t.owner, Timeline: cp.Timeline}
+	s.mu.now.State, s.mu.now.Epoch = "running", cp.Epoch
+}
+
+// row is what the task believes of its row.
+func (s *status) row() (stream.Row, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.owner, s.mu.owner.Owner != ""
+}
+
+// get returns a copy.
+func (s *status) get() TaskStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.mu.now
+	now.Outputs, now.Durations = map[string]string{}, map[string]Duration{}
+	for k, v := range s.mu.now.Outputs {
+		now.Outputs[k] = v
+	}
+	for k, v := range s.mu.now.Durations {
+		now.Durations[k] = v
+	}
+	return now
+}
+
+// fail records why the task has stopped.
+func (s *status) fail(state string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.now.State, s.mu.now.Problem = state, err.Error()
+}
+
+// show refreshes the status, a few times a second at most.
+func (t *task) show(now time.Time) {
+	if now.Sub(t.lastShow) < showEvery {
+		return
+	}
+	t.lastShow = now
+	l := t.lane
+	mark, record := l.marker.Marks()
+	bytes, groups := l.chain.size()
+	lag, lagTime := int64(-1), time.Duration(0)
+	if t.end >= 0 {
+		lag = max(t.end-l.at.Offset, 0)
+	}
+	if lag != 0 && record != stream.NoTime {
+		lagTime = max(now.Sub(record.Go()), 0)
+	}
+	s := &t.status
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := &s.mu.now
+	n.At, n.First, n.End, n.Lag, n.LagTime = l.at, l.first, t.end, lag, lagTime
+	n.Mark, n.RecordMark, n.Ledger, n.Events = mark, record, l.chain.ledger(), l.chain.events
+	n.StateBytes, n.Groups, n.Snapshot = bytes, groups, SnapshotStatus{At: t.snapshotAt, Bytes: s.stateBytes.Load()}
+}
+
+// note records that an output works or what its trouble is; from either goroutine of the task.
+func (t *task) note(output string, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	s := &t.status
+	s.mu.Lock()
+	if s.mu.now.Outputs == nil {
+		s.mu.now.Outputs = map[string]string{}
+	}
+	before := s.mu.now.Outputs[output]
+	s.mu.now.Outputs[output] = text
+	s.mu.Unlock()
+	switch {
+	case text != "" && before == "":
+		t.log.Warn("output is behind; what it lacks is kept and repeated", "output", output, "error", text)
+	case text == "" && before != "":
+		t.log.Info("output works again", "output", output)
+	}
+}
+
+// timing records how long a phase took; from either goroutine of the task.
+func (t *task) timing(p phase, d time.Duration) {
+	s := &t.status
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.now.Durations == nil {
+		s.mu.now.Durations = map[string]Duration{}
+	}
+	sum := s.mu.now.Durations[phaseNames[p]]
+	s.mu.now.Durations[phaseNames[p]] = Duration{Count: sum.Count + 1, Total: sum.Total + d, Last: d}
+}
+
+// claimedEpoch records the newest claim.
+func (t *task) claimedEpoch(epoch int64) {
+	t.status.mu.Lock()
+	defer t.status.mu.Unlock()
+	t.status.mu.now.Epoch, t.status.mu.owner.Epoch = epoch, epoch
+}

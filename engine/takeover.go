@@ -1,0 +1,259 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// takeOver makes this task the owner of its row, restores the snapshot that the row names, and replays up to the version
+// of the row. Until then it claims nothing. What is decided in the replay is in the store already, files are staged or
+// visible; live outputs are sent again. Receipts that the row carries are revealed at once, beside the replay.
+func (t *task) takeOver(ctx context.Context) error {
+	t.owner = newOwner()
+	var cp *stream.Checkpoint
+	err := again(ctx, t.deps.Clock, t.log, "take over row", func(ctx context.Context) (err error) {
+		cp, err = t.deps.Store.TakeOver(ctx, t.id, t.owner)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	rec, err := decodeRecord(cp)
+	if err != nil {
+		return err
+	}
+	if err := t.open(ctx, cp, rec); err != nil {
+		return err
+	}
+	if err := t.replay(ctx, rec); err != nil {
+		return fmt.Errorf("replay from offset %d to %d: %w", rec.Snapshot.At.Offset, rec.At.Offset, err)
+	}
+	return t.arrive(ctx, cp, rec)
+}
+
+func newOwner() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(b[:])
+}
+
+// decodeRecord reads the record of a row; a row without claims has none.
+func decodeRecord(cp *stream.Checkpoint) (*stream.Record, error) {
+	rec := &stream.Record{Mark: stream.NoTime, RecordMark: stream.NoTime}
+	if cp.Epoch == 0 {
+		return rec, nil
+	}
+	d := json.NewDecoder(strings.NewReader(string(cp.Record)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(rec); err != nil {
+		return nil, fmt.Errorf("decode record of epoch %d: %w; if a newer tidewatch wrote it, run that version", cp.Epoch, err)
+	}
+	if rec.Format != 1 {
+		return nil, fmt.Errorf("decode record of epoch %d: format %d, this version knows 1", cp.Epoch, rec.Format)
+	}
+	return rec, nil
+}
+
+// open builds the lane and restores the snapshot, starts the committer with what the row carries, and opens the reader.
+func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Record) error {
+	first := rec.First
+	if cp.Epoch == 0 {
+		err := again(ctx, t.deps.Clock, t.log, "ask for the log's start", func(ctx context.Context) (err error) {
+			first, err = t.deps.Source.LogStart(ctx, t.id.Partition)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		rec.At, rec.Snapshot.At = stream.Version{Offset: first}, stream.Version{Offset: first}
+		rec.First = first
+	}
+	parts, err := t.deps.Source.Partitions(ctx, t.id.Partition.Topic)
+	if err != nil {
+		return err
+	}
+	tc := TaskContext{Task: t.id, Partitions: parts, Clock: t.deps.Clock, Stage: t.stage}
+	if t.dead, err = t.deps.NewDeadLetters(tc); err != nil {
+		return err
+	}
+	if t.lane, err = newLane(ctx, t.stage, tc, first); err != nil {
+		return err
+	}
+	t.lane.onReject = t.dead.Write
+	if err := t.restore(ctx, rec); err != nil {
+		return err
+	}
+	t.startCommitter(ctx, cp, rec)
+	t.collectOlder(ctx, rec)
+	decoder, err := t.stage.NewDecoder()
+	if err != nil {
+		return err
+	}
+	t.reader, err = t.deps.Source.Open(ctx, t.id.Partition, t.lane.at.Offset, decoder)
+	return err
+}
+
+// restore loads the snapshot. A missing or damaged object is fatal: the row promises it.
+func (t *task) restore(ctx context.Context, rec *stream.Record) error {
+	at := rec.Snapshot
+	if at.Object == "" {
+		return nil
+	}
+	var data []byte
+	err := again(ctx, t.deps.Clock, t.log, "get snapshot", func(ctx context.Context) (err error) {
+		data, err = t.deps.Objects.Get(ctx, at.Object)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("get snapshot %s: it is missing, though the task's row names it; restore the object store, or drop "+
+			"the row to start again from the log's start", at.Object)
+	}
+	if err != nil {
+		return fmt.Errorf("get snapshot %s: %w", at.Object, err)
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != at.Hash {
+		return fmt.Errorf("get snapshot %s: its hash is not the one in the task's row: the object is damaged", at.Object)
+	}
+	if err := t.lane.restore(data); err != nil {
+		return fmt.Errorf("restore snapshot %s: %w", at.Object, err)
+	}
+	if t.lane.at != at.At || t.lane.first != rec.First {
+		return fmt.Errorf("restore snapshot %s: it holds version %v, the row says %v", at.Object, t.lane.at, at.At)
+	}
+	return nil
+}
+
+func (t *task) startCommitter(ctx context.Context, cp *stream.Checkpoint, rec *stream.Record) {
+	t.commit = &committer{
+		t: t, checkpoint: *cp, rec: *rec, left: rec.Staged, sinks: map[string]stream.Sink{},
+		queue: make(chan *capture, 1), outcomes: make(chan outcome, 4), idle: make(chan struct{}),
+	}
+	for _, o := range t.lane.chain.outputs {
+		t.commit.sinks[o.Name] = o.Sink
+	}
+	go t.commit.run(ctx) // close waits for it
+}
+
+// collectOlder hands to the collector what earlier owners left behind: objects of this task below the row's version that
+// the row does not name. None of them can be named again.
+func (t *task) collectOlder(ctx context.Context, rec *stream.Record) {
+	keep := named(rec)
+	var garbage []string
+	err := t.deps.Objects.List(ctx, taskPrefix(t.id), func(o stream.Object) error {
+		rest := strings.TrimPrefix(o.Key, taskPrefix(t.id))
+		dir, _, ok := strings.Cut(rest, "/")
+		if !ok || dir > rec.At.Hex() && !strings.HasPrefix(dir, rec.At.Hex()) {
+			return nil
+		}
+		prefix := taskPrefix(t.id) + dir + "/"
+		if strings.HasSuffix(dir, "-"+t.owner) || contains(keep, prefix) || contains(garbage, prefix) {
+			return nil
+		}
+		garbage = append(garbage, prefix)
+		return nil
+	})
+	if err != nil {
+		t.log.Warn("listing old objects failed; they stay until the next take-over", "task", t.id.String(), "error", err)
+	}
+	t.deps.collector.schedule(garbage)
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// replay does again what the record claims: records up to its offset, and its control records at their versions.
+func (t *task) replay(ctx context.Context, rec *stream.Record) error {
+	l := t.lane
+	l.chain.muted = true
+	defer func() { l.chain.muted = false }()
+	for _, k := range rec.Controls {
+		if err := t.replayTo(ctx, k.At.Offset); err != nil {
+			return err
+		}
+		if err := l.control(ctx, &k); err != nil {
+			return err
+		}
+	}
+	return t.replayTo(ctx, rec.At.Offset)
+}
+
+// replayTo reads up to the offset. An input that goes beyond it stays in the lane and is worked off later.
+func (t *task) replayTo(ctx context.Context, offset int64) error {
+	l := t.lane
+	for l.at.Offset < offset {
+		if l.in == nil {
+			in, err := t.reader.Read(ctx)
+			if err != nil {
+				return err
+			}
+			if in.Next == in.From {
+				continue
+			}
+			t.end = in.End
+			t.deps.Observer.Fetched(t.id, in.Next-in.From)
+			if err := l.give(in); err != nil {
+				return err
+			}
+		}
+		why, err := l.run(ctx, offset)
+		if err != nil {
+			return err
+		}
+		if why == exhausted {
+			l.in = nil
+		}
+	}
+	return nil
+}
+
+// arrive checks that the replay led to what was claimed, and begins to run.
+func (t *task) arrive(ctx context.Context, cp *stream.Checkpoint, rec *stream.Record) error {
+	l := t.lane
+	if ledger := l.chain.ledger(); cp.Epoch > 0 && (ledger != rec.Ledger || l.at != rec.At) {
+		return fmt.Errorf("the replay arrived at %v with ledger %v, but %v with %v was claimed", l.at, ledger.Map(), rec.At, rec.Ledger.Map())
+	}
+	if cp.Epoch > 0 {
+		e := stream.Epoch{At: l.at, Mark: rec.Mark, RecordMark: rec.RecordMark, Ledger: rec.Ledger, Prefix: objectPrefix(t.id, l.at, t.owner)}
+		for _, o := range l.chain.outputs {
+			o.Sink.Stage(e) // parts up to here are staged or visible: the work is dropped
+		}
+	}
+	now := t.deps.Clock.Now()
+	t.claimed, t.snapshotAt = rec.At, rec.Snapshot.At
+	t.lastEpoch, t.lastSnapshot, t.lastPublish, t.lastData = now, now, now, now
+	t.status.start(t, cp, now)
+	if rec.Control != nil {
+		if err := l.control(ctx, rec.Control); err != nil {
+			return err
+		}
+	}
+	if cp.Epoch == 0 { // the first offset is part of the ledger: it is claimed before anything else
+		if err := t.capture(ctx, t.stage.Cut != nil, nil); err != nil {
+			return err
+		}
+		if err := t.settle(ctx); err != nil {
+			return err
+		}
+	}
+	if l.in == nil {
+		return nil
+	}
+	_, err := l.run(ctx, maxOffset)
+	l.in = nil
+	return err
+}

@@ -1,0 +1,318 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// task runs one partition of one stage: read, decode, mark, operators, sinks on its own goroutine, and the commit of
+// epochs on a second one. It is made for one ownership: after a lost claim a new task takes over anew.
+type task struct {
+	id    stream.TaskID
+	stage *Stage
+	deps  *deps
+	log   *slog.Logger
+	drain <-chan struct{} // closed: finish what is held, with a snapshot, and stop
+
+	owner    string
+	lane     *lane
+	reader   stream.Reader
+	commit   *committer
+	inFlight bool // a capture is not claimed yet
+	dead     DeadLetters
+	claimed  stream.Version // of the newest claim
+	end      int64          // log end as last seen, -1 unknown
+
+	lastEpoch, lastSnapshot, lastPublish, lastData, lastShow time.Time
+	snapshotAt                                               stream.Version
+
+	overtaken atomic.Bool // set by the watcher of rows
+	status    status
+}
+
+// deps is what all tasks of a worker share.
+type deps struct {
+	Config
+	claims    *claimer
+	collector *collector
+	siblings  func(*Stage) stream.Time // lowest known mark of the stage's tasks here
+}
+
+// run owns the task until it is drained, overtaken (errLost), cancelled, or fails.
+func (t *task) run(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := t.takeOver(ctx); err != nil {
+		return fmt.Errorf("take over %s: %w", t.id, err)
+	}
+	defer func() { err = errors.Join(err, t.close(cancel, err)) }()
+	for {
+		select {
+		case <-t.drain:
+			return t.finish(ctx)
+		default:
+		}
+		if err := t.tend(ctx); err != nil {
+			return err
+		}
+		in, err := t.reader.Read(ctx)
+		if errors.Is(err, io.EOF) {
+			return t.finish(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", t.id, err)
+		}
+		if err := t.take(ctx, in); err != nil {
+			return err
+		}
+	}
+}
+
+// close ends the committer and everything the task has opened. The committer goes on revealing only after a clean end.
+func (t *task) close(cancel context.CancelCauseFunc, cause error) error {
+	if t.commit != nil {
+		if cause != nil {
+			cancel(cause)
+		}
+		close(t.commit.queue)
+		<-t.commit.idle
+	}
+	var errs []error
+	if t.reader != nil {
+		errs = append(errs, t.reader.Close())
+	}
+	if t.lane != nil {
+		errs = append(errs, t.lane.chain.close())
+	}
+	if t.dead != nil {
+		errs = append(errs, t.dead.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// take works off one input; at each cut an epoch is captured before the next record.
+func (t *task) take(ctx context.Context, in *stream.Input) error {
+	t.end = in.End
+	now := t.deps.Clock.Now()
+	if in.Next > in.From {
+		t.lastData = now
+		t.deps.Observer.Fetched(t.id, in.Next-in.From)
+	} else if in.Batch == nil || in.Batch.Len() == 0 {
+		return nil
+	}
+	if err := t.lane.give(in); err != nil {
+		return stream.Mark(stream.Fatal, err)
+	}
+	for {
+		why, err := t.lane.run(ctx, maxOffset)
+		if err != nil || why != cutting {
+			return err
+		}
+		if err := t.settle(ctx); err != nil {
+			return err
+		}
+		if err := t.capture(ctx, true, nil); err != nil {
+			return err
+		}
+		t.lane.part = part{}
+	}
+}
+
+// tend does what is due by the wall clock. It changes when something is written, never what.
+func (t *task) tend(ctx context.Context) error {
+	if t.overtaken.Load() {
+		return errLost
+	}
+	if err := t.outcomes(ctx, false); err != nil {
+		return err
+	}
+	now, i := t.deps.Clock.Now(), &t.stage.Interval
+	t.show(now)
+	if t.stage.Cut != nil {
+		return nil
+	}
+	if now.Sub(t.lastPublish) >= i.Publish {
+		t.lastPublish = now
+		if err := t.lane.chain.publish(ctx, t.lane.at); err != nil {
+			return err
+		}
+	}
+	if t.inFlight {
+		return nil
+	}
+	if tick := t.idleTick(now); tick != nil {
+		return t.controlEpoch(ctx, tick)
+	}
+	changed := t.lane.at != t.claimed || len(t.lane.chain.decisions) > 0
+	if now.Sub(t.lastEpoch) < i.Epoch || !changed {
+		return nil
+	}
+	return t.capture(ctx, now.Sub(t.lastSnapshot) >= i.Snapshot, nil)
+}
+
+// idleTick is the control record that is due when the partition has shown nothing for a while: what is known plus the
+// elapsed time. It is taken only if the broker says that all was read, and if it crosses a point of the grid.
+func (t *task) idleTick(now time.Time) *stream.Control {
+	idle, after := now.Sub(t.lastData), t.stage.Time.IdleAfter
+	if after <= 0 || idle < after || t.end < 0 || t.lane.at.Offset < t.end || len(t.lane.grids) == 0 || t.stage.ReadsInternal {
+		return nil
+	}
+	mark, _ := t.lane.marker.Marks()
+	if mark == stream.NoTime { // nothing was ever read here: the siblings' progress is what is known
+		if mark = t.deps.siblings(t.stage); mark == stream.NoTime {
+			return nil
+		}
+	} else if mark = mark.Add(idle); mark < t.lane.grids.Next(mark.Add(-idle)) {
+		return nil
+	}
+	at := t.lane.at
+	at.Step++
+	return &stream.Control{Kind: controlTick, At: at, Mark: mark}
+}
+
+// controlEpoch claims a control record and lets it take effect; reading waits.
+func (t *task) controlEpoch(ctx context.Context, k *stream.Control) error {
+	// Everything a crossing could close leaves before the claim that holds it.
+	if err := t.lane.chain.publish(ctx, t.lane.at); err != nil {
+		return err
+	}
+	if err := t.capture(ctx, false, k); err != nil {
+		return err
+	}
+	if err := t.settle(ctx); err != nil {
+		return err
+	}
+	t.lastData = t.deps.Clock.Now() // the elapsed time is used up
+	return nil
+}
+
+// settle waits until no capture is in flight.
+func (t *task) settle(ctx context.Context) error {
+	for t.inFlight {
+		if err := t.outcomes(ctx, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outcomes takes what the committer has to tell.
+func (t *task) outcomes(ctx context.Context, wait bool) error {
+	for {
+		var o outcome
+		if wait {
+			select {
+			case o = <-t.commit.outcomes:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			wait = false
+		} else {
+			select {
+			case o = <-t.commit.outcomes:
+			default:
+				return nil
+			}
+		}
+		if o.err != nil {
+			return o.err
+		}
+		t.inFlight, t.claimed = false, o.claimed.at
+		if o.claimed.control != nil {
+			if err := t.lane.control(ctx, o.claimed.control); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// capture freezes an epoch and hands it to the committer. No other capture is in flight.
+func (t *task) capture(ctx context.Context, snapshot bool, control *stream.Control) error {
+	now := t.deps.Clock.Now()
+	_, span := t.deps.Tracer.Start(ctx, "epoch", trace.WithAttributes(attribute.String("task", t.id.String())))
+	if snapshot {
+		// What the snapshot holds as shown must have been shown: a restored operator shows only what changes later.
+		if err := t.lane.chain.publish(ctx, t.lane.at); err != nil {
+			return err
+		}
+	}
+	l := t.lane
+	mark, record := l.marker.Marks()
+	e := &capture{
+		at: l.at, mark: mark, record: record, ledger: l.chain.ledger(), control: control, started: now, span: span,
+		decisions: l.chain.decisions, prefix: objectPrefix(t.id, l.at, t.owner),
+	}
+	l.chain.decisions = nil
+	if snapshot {
+		var err error
+		if e.state, err = l.snapshot(); err != nil {
+			return fmt.Errorf("capture %s: %w", t.id, err)
+		}
+		t.lastSnapshot, t.snapshotAt = now, l.at
+		t.status.stateBytes.Store(int64(len(e.state)))
+	}
+	e.works = t.stageOutputs(e)
+	t.lastEpoch, t.inFlight = now, true
+	t.timing(phaseCapture, t.deps.Clock.Now().Sub(now))
+	select {
+	case t.commit.queue <- e:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// stageOutputs ends the epoch's part of every sink, and of the dead letters.
+func (t *task) stageOutputs(e *capture) (works []stageWork) {
+	at := stream.Epoch{At: e.at, Mark: e.mark, RecordMark: e.record, Ledger: e.ledger, Snapshot: e.state != nil, Prefix: e.prefix}
+	for _, o := range t.lane.chain.outputs {
+		if w := o.Sink.Stage(at); w != nil {
+			works = append(works, stageWork{sink: o.Name, live: o.Live, run: w})
+		}
+	}
+	flush := func(ctx context.Context) (stream.Receipt, error) { return nil, t.dead.Flush(ctx) }
+	return append(works, stageWork{sink: deadLetterOutput, run: flush})
+}
+
+// deadLetterOutput names the dead letters in messages and status.
+const deadLetterOutput = "dead-letters"
+
+// finish takes a last snapshot and waits until it is claimed and revealed: the next owner has nothing to replay.
+func (t *task) finish(ctx context.Context) error {
+	if err := t.settle(ctx); err != nil {
+		return err
+	}
+	changed := t.lane.at != t.claimed || t.snapshotAt != t.lane.at || len(t.lane.chain.decisions) > 0
+	if t.stage.Cut == nil && changed {
+		if err := t.capture(ctx, true, nil); err != nil {
+			return err
+		}
+		if err := t.settle(ctx); err != nil {
+			return err
+		}
+	}
+	t.show(t.deps.Clock.Now())
+	return nil
+}
+
+// maxOffset is no limit.
+const maxOffset = math.MaxInt64
+
+// objectPrefix is where the objects of an epoch go. It holds the task, the version and the owner, so that no two owners
+// ever write the same name.
+func objectPrefix(id stream.TaskID, at stream.Version, owner string) string {
+	return taskPrefix(id) + at.Hex() + "-" + owner + "/"
+}
+
+func taskPrefix(id stream.TaskID) string { return "state/" + id.String() + "/" }
