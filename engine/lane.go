@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/tidewatch/tidewatch/engine/rekey"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
@@ -53,17 +54,32 @@ func newLane(ctx context.Context, s *Stage, tc TaskContext, first int64) (*lane,
 	if err != nil {
 		return nil, fmt.Errorf("open outputs of %s: %w", tc.Task, err)
 	}
+	if s.Internal != "" {
+		sink := rekey.NewSink(tc.Internal, tc.Task.Partition.Number, tc.Partitions, s.InternalPartitions)
+		outputs = append(outputs, Output{Name: rekeyOutput, Of: steps[len(steps)-1].Name, Phases: []stream.Phase{stream.Partial}, Sink: sink})
+	}
 	c, err := newChain(steps, outputs)
 	if err != nil {
 		return nil, err
 	}
 	l := &lane{stage: s, chain: c, grids: c.grids(), first: first, at: stream.Version{Offset: first}}
-	if s.NewMarker != nil {
-		l.marker = s.NewMarker(tc)
+	if s.Partial != nil {
+		l.marker = rekey.NewMarker()
 	} else {
 		l.marker = newFrontMarker(s.Time)
 	}
 	return l, nil
+}
+
+// rekeyOutput names the internal topic's sink in receipts and messages.
+const rekeyOutput = "rekey"
+
+// newDecoder makes the decoder of one task of the stage.
+func (s *Stage) newDecoder() (stream.Decoder, error) {
+	if s.Partial != nil {
+		return rekey.NewDecoder(s.Partial), nil
+	}
+	return s.NewDecoder()
 }
 
 // give hands the lane its next input, which starts where the lane stands.
@@ -234,10 +250,10 @@ func (l *lane) control(ctx context.Context, c *stream.Control) error {
 	if c.At != l.at {
 		return fmt.Errorf("apply control record: it takes effect at %v, but the task stands at %v", c.At, l.at)
 	}
-	before, record := l.marker.Marks()
+	before, recordBefore := l.marker.Marks()
 	l.marker.Tick(c.Mark)
-	mark, _ := l.marker.Marks()
-	if mark < l.grids.Next(before) {
+	mark, record := l.marker.Marks()
+	if mark < l.grids.Next(before) && record < l.grids.Next(recordBefore) {
 		return nil
 	}
 	return l.chain.advance(ctx, stream.Advance{Mark: mark, RecordMark: record, At: l.at, Provisional: true})

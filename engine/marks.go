@@ -10,6 +10,9 @@ import (
 const (
 	witnessWindow = 1000 // records among which witnesses for a jump are looked for
 	witnessCount  = 8    // records ahead that it takes
+
+	// idleGrace is the least time that a silent partition keeps windows open for its own late records.
+	idleGrace = 10 * time.Minute
 )
 
 // frontMarker folds the progress of a partition: the highest believable event time, less the allowed disorder.
@@ -17,8 +20,12 @@ const (
 // One record with a time in the future must not carry the mark with it. A record at most maxJump ahead of the front moves
 // it alone. A larger jump takes eight of the last thousand records, from at least two producers if the thousand have two;
 // the front then moves to the lowest of the newest eight.
+//
+// An idle tick moves the progress, but not that by records, which decides what is late, except by what has been idle for
+// longer than the grace: without a bound, one silent partition would keep every window of a re-keyed pipeline open.
 type frontMarker struct {
-	outOfOrder, maxJump stream.Time
+	outOfOrder, maxJump time.Duration
+	grace               time.Duration
 	front               stream.Time // NoTime before the first event
 	tick                stream.Time // progress given by idle ticks
 	times               [witnessWindow]stream.Time
@@ -28,7 +35,7 @@ type frontMarker struct {
 }
 
 func newFrontMarker(t Time) *frontMarker {
-	return &frontMarker{outOfOrder: stream.Time(t.OutOfOrder), maxJump: stream.Time(t.MaxJump), front: stream.NoTime, tick: stream.NoTime}
+	return &frontMarker{outOfOrder: t.OutOfOrder, maxJump: t.MaxJump, grace: max(10*t.Lateness, idleGrace), front: stream.NoTime, tick: stream.NoTime}
 }
 
 // Fold implements stream.Marker.
@@ -62,7 +69,7 @@ func (m *frontMarker) Fold(b *stream.Batch, lo int, _, until stream.Time) int {
 
 // move lets the record's time move the front, if it may.
 func (m *frontMarker) move(t stream.Time) bool {
-	if m.front == stream.NoTime || t-m.front <= m.maxJump {
+	if m.front == stream.NoTime || t.Sub(m.front) <= m.maxJump {
 		m.front = t
 		return true
 	}
@@ -82,7 +89,7 @@ func (m *frontMarker) witnessed() (lowest stream.Time, ok bool) {
 	for k := int64(1); k <= min(m.seen, witnessWindow); k++ {
 		i := (m.seen - k) % witnessWindow
 		all.add(m.producers[i])
-		if m.times[i]-m.front <= m.maxJump {
+		if m.times[i].Sub(m.front) <= m.maxJump {
 			continue
 		}
 		if ahead.add(m.producers[i]); found < witnessCount || ahead.n < 2 {
@@ -108,7 +115,9 @@ func (t *two) add(p uint64) {
 	}
 }
 
-func (m *frontMarker) record() stream.Time { return m.front.Add(-time.Duration(m.outOfOrder)) }
+func (m *frontMarker) record() stream.Time {
+	return max(m.front.Add(-m.outOfOrder), m.tick.Add(-m.grace))
+}
 
 // Marks implements stream.Marker.
 func (m *frontMarker) Marks() (mark, record stream.Time) {

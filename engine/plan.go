@@ -21,23 +21,23 @@ type Stage struct {
 	Plan   *Plan
 	Name   string
 	Topics []string // of Source
-	// Internal is the topic that this stage writes its partials to, "" for the last stage. The runner creates it with
-	// InternalPartitions before any task starts.
+	// Internal is the topic that this stage writes its partials to, "" for the last stage. The engine creates it with
+	// InternalPartitions before any task starts, and links the output itself: Partial batches of the last step go there.
 	Internal           string
 	InternalPartitions int32
-	// ReadsInternal says that Topics is the internal topic of the stage before.
-	ReadsInternal bool
+	// Partial is the schema of the partials (groups, then states) of the internal topic that this stage reads, nil for a
+	// stage that reads events. The engine brings decoder and marks of such a stage itself.
+	Partial *stream.Schema
 
 	Time     Time
 	Interval Intervals
 	Cut      *Cut // the raw archive: epochs are claimed at cuts only; nil for all other stages
 
-	// NewDecoder, NewMarker, NewSteps and NewSinks make the parts of one task; they are called from its goroutine.
+	// NewDecoder, NewSteps and NewSinks make the parts of one task; they are called from its goroutine. NewDecoder is nil
+	// for a stage with Partial.
 	NewDecoder func() (stream.Decoder, error)
-	// NewMarker may be nil: then marks follow event time as Time says.
-	NewMarker func(t TaskContext) stream.Marker
-	NewSteps  func(t TaskContext) ([]Step, error)
-	NewSinks  func(ctx context.Context, t TaskContext) ([]Output, error)
+	NewSteps   func(t TaskContext) ([]Step, error)
+	NewSinks   func(ctx context.Context, t TaskContext) ([]Output, error)
 }
 
 // Time is how progress follows from events.
@@ -45,7 +45,7 @@ type Time struct {
 	OutOfOrder time.Duration // the mark stays so far behind the highest event time
 	MaxJump    time.Duration // one record may move it forward by so much; more needs witnesses
 	IdleAfter  time.Duration // a partition without records for so long is idle; 0 never
-	Lateness   time.Duration // for explain and status
+	Lateness   time.Duration // allowed_lateness of the windows
 }
 
 // Intervals are wall-clock distances. They change when something is written, never what.
@@ -68,7 +68,17 @@ type TaskContext struct {
 	Task       stream.TaskID
 	Partitions int32 // of the topic, when the task started
 	Stage      *Stage
-	Clock      stream.Clock
+	// Internal writes to the internal topic of a stage that has one.
+	Internal LogWriter
+	Clock    stream.Clock
+}
+
+// LogWriter appends records to one topic for one task. Append is called from the task's goroutine and may block; Flush
+// comes from the committer and returns when everything appended so far is acknowledged.
+type LogWriter interface {
+	Append(ctx context.Context, partition int32, value []byte) error
+	Flush(ctx context.Context) error
+	Close() error
 }
 
 // Step is a named operator of the chain; the name is that of its output.

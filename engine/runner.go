@@ -43,6 +43,7 @@ type Config struct {
 	Store          stream.ClaimStore
 	Objects        stream.Objects
 	NewDeadLetters func(TaskContext) (DeadLetters, error)
+	NewInternal    func(TaskContext) (LogWriter, error) // for the stage's internal topic
 	Clock          stream.Clock
 	Log            *slog.Logger
 	Tracer         trace.Tracer

@@ -85,6 +85,11 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 	if t.dead, err = t.deps.NewDeadLetters(tc); err != nil {
 		return err
 	}
+	if t.stage.Internal != "" {
+		if tc.Internal, err = t.deps.NewInternal(tc); err != nil {
+			return err
+		}
+	}
 	if t.lane, err = newLane(ctx, t.stage, tc, first); err != nil {
 		return err
 	}
@@ -94,7 +99,7 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 	}
 	t.startCommitter(ctx, cp, rec)
 	t.collectOlder(ctx, rec)
-	decoder, err := t.stage.NewDecoder()
+	decoder, err := t.stage.newDecoder()
 	if err != nil {
 		return err
 	}

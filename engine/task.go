@@ -165,7 +165,7 @@ func (t *task) tend(ctx context.Context) error {
 // elapsed time. It is taken only if the broker says that all was read, and if it crosses a point of the grid.
 func (t *task) idleTick(now time.Time) *stream.Control {
 	idle, after := now.Sub(t.lastData), t.stage.Time.IdleAfter
-	if after <= 0 || idle < after || t.end < 0 || t.lane.at.Offset < t.end || len(t.lane.grids) == 0 || t.stage.ReadsInternal {
+	if after <= 0 || idle < after || t.end < 0 || t.lane.at.Offset < t.end || len(t.lane.grids) == 0 || t.stage.Partial != nil {
 		return nil
 	}
 	mark, _ := t.lane.marker.Marks()

@@ -55,8 +55,7 @@ func timeAt(b *stream.Batch, col, i int) stream.Time {
 	return stream.Time(b.Cols[col].Ints[i])
 }
 
-// fold takes the lowest. As long as the set or one of its members is unknown, so is the progress. A source partition that
-// never had an event has no mark by records, only by ticks; it holds nothing back.
+// fold takes the lowest. As long as the set or one of its members is unknown, so is the progress.
 func (m *Marker) fold() {
 	if m.sources == 0 || len(m.known) < m.sources {
 		return
@@ -66,15 +65,9 @@ func (m *Marker) fold() {
 		if s.mark == stream.NoTime {
 			return
 		}
-		mark = min(mark, s.mark)
-		if s.record != stream.NoTime {
-			record = min(record, s.record)
-		}
+		mark, record = min(mark, s.mark), min(record, s.record)
 	}
-	if record == stream.MaxTime {
-		record = stream.NoTime
-	}
-	m.mark, m.record = max(m.mark, mark), max(m.record, min(record, mark))
+	m.mark, m.record = max(m.mark, mark), max(m.record, record)
 }
 
 // Marks implements stream.Marker.
