@@ -140,8 +140,8 @@ func (r *Runner) Run(ctx context.Context) error {
 		stopAssign()
 		err = <-failed
 	case err = <-failed:
-		r.stopAll()
 	}
+	r.stopAll() // also those that the assignment has started meanwhile
 	cancel()
 	wg.Wait()
 	if errors.Is(err, context.Canceled) {

@@ -53,10 +53,10 @@ type deps struct {
 func (t *task) run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer func() { err = errors.Join(err, t.close(cancel, err)) }()
 	if err := t.takeOver(ctx); err != nil {
 		return fmt.Errorf("take over %s: %w", t.id, err)
 	}
-	defer func() { err = errors.Join(err, t.close(cancel, err)) }()
 	for {
 		select {
 		case <-t.drain:

@@ -1,0 +1,84 @@
+package streamtest
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// Claims is a fake claim store of a life.
+func (l *Life) Claims() stream.ClaimStore { return claims{l} }
+
+type claims struct{ l *Life }
+
+func (c claims) TakeOver(_ context.Context, task stream.TaskID, owner string) (row *stream.Checkpoint, err error) {
+	err = c.l.call("take over", func() error {
+		w := c.l.W
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		r := w.mu.rows[task.String()]
+		if r == nil {
+			r = &stream.Checkpoint{Task: task}
+			w.mu.rows[task.String()] = r
+		}
+		r.Owner, r.Timeline = owner, w.mu.timeline
+		found := *r
+		row = &found
+		return nil
+	})
+	return row, err
+}
+
+func (c claims) Claim(_ context.Context, all []*stream.Checkpoint) (won []bool, err error) {
+	err = c.l.call("claim", func() error {
+		c.l.W.mu.Lock()
+		defer c.l.W.mu.Unlock()
+		won = make([]bool, len(all))
+		for i, cp := range all {
+			won[i] = c.l.W.claim(cp)
+		}
+		return nil
+	})
+	return won, err
+}
+
+// claim must be called with the lock held.
+func (w *World) claim(cp *stream.Checkpoint) bool {
+	row := w.mu.rows[cp.Task.String()]
+	if row == nil {
+		return false
+	}
+	if row.Epoch != cp.Epoch-1 || row.Owner != cp.Owner || row.Timeline != cp.Timeline || w.mu.timeline != cp.Timeline {
+		return row.Epoch == cp.Epoch && bytes.Equal(row.Record, cp.Record)
+	}
+	row.Epoch, row.Record = cp.Epoch, slices.Clone(cp.Record)
+	for _, d := range cp.Decisions {
+		old, ok := w.mu.byID[d.ID]
+		switch {
+		case !ok:
+			w.mu.byID[d.ID] = d.Body
+			w.mu.decisions = append(w.mu.decisions, d)
+		case !bytes.Equal(old, d.Body):
+			w.violated("decision %s has two contents: %s and %s", d.ID, old, d.Body)
+		}
+	}
+	return true
+}
+
+func (c claims) Current(_ context.Context, tasks []stream.TaskID) (rows []stream.Row, err error) {
+	err = c.l.call("current", func() error {
+		c.l.W.mu.Lock()
+		defer c.l.W.mu.Unlock()
+		for _, t := range tasks {
+			row := stream.Row{}
+			if r := c.l.W.mu.rows[t.String()]; r != nil {
+				row = stream.Row{Epoch: r.Epoch, Owner: r.Owner, Timeline: r.Timeline}
+			}
+			rows = append(rows, row)
+		}
+		return nil
+	})
+	return rows, err
+}

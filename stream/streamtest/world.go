@@ -1,0 +1,327 @@
+package streamtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// World is what survives crashes. Safe for concurrent use.
+type World struct {
+	mu struct {
+		sync.Mutex
+		rows      map[string]*stream.Checkpoint
+		decisions []stream.Decision
+		byID      map[string][]byte
+		objects   map[string][]byte
+		live      map[string]LiveValue
+		timeline  int64
+		log       []stream.Message
+		violation error
+	}
+}
+
+// LiveValue is a value with the version of who wrote it.
+type LiveValue struct {
+	Version stream.Version
+	Content string
+}
+
+// NewWorld is empty.
+func NewWorld() *World {
+	w := &World{}
+	w.mu.rows, w.mu.byID = map[string]*stream.Checkpoint{}, map[string][]byte{}
+	w.mu.objects, w.mu.live = map[string][]byte{}, map[string]LiveValue{}
+	return w
+}
+
+// Append adds records to the log.
+func (w *World) Append(messages ...stream.Message) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range messages {
+		m.Offset = int64(len(w.mu.log))
+		w.mu.log = append(w.mu.log, m)
+	}
+}
+
+// End is the end of the log.
+func (w *World) End() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return int64(len(w.mu.log))
+}
+
+// Live returns what versioned receivers hold.
+func (w *World) Live() map[string]LiveValue {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.mu.live)
+}
+
+// Decisions returns the inserted decisions in the order of their ids.
+func (w *World) Decisions() []stream.Decision {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := slices.Clone(w.mu.decisions)
+	slices.SortFunc(d, func(a, b stream.Decision) int { return strings.Compare(a.ID, b.ID) })
+	return d
+}
+
+// Visible returns the objects that are not staged.
+func (w *World) Visible() map[string]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := map[string]string{}
+	for k, v := range w.mu.objects {
+		if !strings.HasPrefix(k, "state/") {
+			seen[k] = string(v)
+		}
+	}
+	return seen
+}
+
+// Row returns a copy of the row, nil if there is none.
+func (w *World) Row(task stream.TaskID) *stream.Checkpoint {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	row := w.mu.rows[task.String()]
+	if row == nil {
+		return nil
+	}
+	c := *row
+	return &c
+}
+
+// Violation is the first broken invariant that a fake has seen: a row that went back, one id with two contents, a visible
+// object that was to be overwritten with other bytes.
+func (w *World) Violation() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mu.violation
+}
+
+// violated must be called with the lock held.
+func (w *World) violated(format string, args ...any) {
+	if w.mu.violation == nil {
+		w.mu.violation = fmt.Errorf(format, args...)
+	}
+}
+
+// ErrCrash ends a life: every call of it fails from then on.
+var ErrCrash = errors.New("the process has crashed")
+
+// Fault is what may happen to a call.
+type Fault uint8
+
+// The faults. Those of a reply come after the effect.
+const (
+	None Fault = iota
+	Crash
+	CrashAfter // the effect happens, then the process dies
+	Fail       // no effect, the error is Retry
+	LoseReply  // the effect happens, the error is Retry
+	Pause      // the process stands still until Resume
+)
+
+// Plan decides the fault of the next call. It may be called from several goroutines of the life.
+type Plan func(point string) Fault
+
+// RandomPlan is a plan that draws faults with the given chances in 1,000 calls.
+func RandomPlan(r *rand.Rand, perMille map[Fault]int) Plan {
+	var mu sync.Mutex
+	return func(string) Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		n := r.IntN(1000)
+		for f := Crash; f <= Pause; f++ {
+			if n -= perMille[f]; n < 0 {
+				return f
+			}
+		}
+		return None
+	}
+}
+
+// Life is one process. Its fakes implement the contracts over the World.
+type Life struct {
+	W    *World
+	plan Plan
+	dead chan struct{}
+	once sync.Once
+
+	mu struct {
+		sync.Mutex
+		paused chan struct{} // not nil while paused
+	}
+	stopped chan struct{} // closed when it was paused for the first time
+	stop    sync.Once
+}
+
+// NewLife begins a process; plan may be nil for one without faults.
+func NewLife(w *World, plan Plan) *Life {
+	return &Life{W: w, plan: plan, dead: make(chan struct{}), stopped: make(chan struct{})}
+}
+
+// Dead is closed by a crash.
+func (l *Life) Dead() <-chan struct{} { return l.dead }
+
+// Paused is closed when the life is paused for the first time.
+func (l *Life) Paused() <-chan struct{} { return l.stopped }
+
+// Kill crashes the process.
+func (l *Life) Kill() { l.once.Do(func() { close(l.dead) }) }
+
+// Resume wakes a paused process.
+func (l *Life) Resume() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.paused != nil {
+		close(l.mu.paused)
+		l.mu.paused = nil
+	}
+}
+
+func (l *Life) alive() bool {
+	select {
+	case <-l.dead:
+		return false
+	default:
+		return true
+	}
+}
+
+// call runs effect with the fault that the plan has for it.
+func (l *Life) call(point string, effect func() error) error {
+	l.wait()
+	fault := None
+	if l.plan != nil && l.alive() {
+		fault = l.plan(point)
+	}
+	switch fault {
+	case Crash:
+		l.Kill()
+	case Pause:
+		l.pause()
+	case Fail:
+		return stream.Mark(stream.Retry, fmt.Errorf("%s: injected failure", point))
+	case None, CrashAfter, LoseReply:
+	}
+	if !l.alive() {
+		return ErrCrash
+	}
+	err := effect()
+	switch fault {
+	case CrashAfter:
+		l.Kill()
+		return ErrCrash
+	case LoseReply:
+		return stream.Mark(stream.Retry, fmt.Errorf("%s: the reply was lost", point))
+	case None, Crash, Fail, Pause:
+	}
+	return err
+}
+
+func (l *Life) pause() {
+	l.mu.Lock()
+	if l.mu.paused == nil {
+		l.mu.paused = make(chan struct{})
+	}
+	l.mu.Unlock()
+	l.stop.Do(func() { close(l.stopped) })
+	l.wait()
+}
+
+// wait blocks while the life is paused.
+func (l *Life) wait() {
+	l.mu.Lock()
+	p := l.mu.paused
+	l.mu.Unlock()
+	if p == nil {
+		return
+	}
+	select {
+	case <-p:
+	case <-l.dead:
+	}
+}
+
+// Objects is a fake object store of a life.
+func (l *Life) Objects() stream.Objects { return objects{l} }
+
+type objects struct{ l *Life }
+
+func (o objects) Put(_ context.Context, key string, data []byte) error {
+	return o.l.call("put", func() error {
+		o.l.W.mu.Lock()
+		defer o.l.W.mu.Unlock()
+		if old, ok := o.l.W.mu.objects[key]; ok && string(old) != string(data) {
+			o.l.W.violated("object %s is written with other bytes", key)
+		}
+		o.l.W.mu.objects[key] = slices.Clone(data)
+		return nil
+	})
+}
+
+func (o objects) Copy(_ context.Context, from, to string) error {
+	return o.l.call("copy", func() error {
+		o.l.W.mu.Lock()
+		defer o.l.W.mu.Unlock()
+		data, ok := o.l.W.mu.objects[from]
+		old, there := o.l.W.mu.objects[to]
+		switch {
+		case !ok && !there:
+			return fmt.Errorf("copy %s: %w", from, fs.ErrNotExist)
+		case !there:
+			o.l.W.mu.objects[to] = data
+		case ok && string(old) != string(data):
+			o.l.W.violated("visible object %s would be overwritten with other bytes", to)
+		}
+		return nil
+	})
+}
+
+func (o objects) Get(_ context.Context, key string) (data []byte, err error) {
+	err = o.l.call("get", func() error {
+		o.l.W.mu.Lock()
+		defer o.l.W.mu.Unlock()
+		found, ok := o.l.W.mu.objects[key]
+		if !ok {
+			return fmt.Errorf("get %s: %w", key, fs.ErrNotExist)
+		}
+		data = slices.Clone(found)
+		return nil
+	})
+	return data, err
+}
+
+func (o objects) List(_ context.Context, prefix string, f func(stream.Object) error) error {
+	o.l.W.mu.Lock()
+	keys := slices.Sorted(maps.Keys(o.l.W.mu.objects))
+	o.l.W.mu.Unlock()
+	for _, k := range keys {
+		if strings.HasPrefix(k, prefix) {
+			if err := f(stream.Object{Key: k}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (o objects) Delete(_ context.Context, key string) error {
+	return o.l.call("delete", func() error {
+		o.l.W.mu.Lock()
+		defer o.l.W.mu.Unlock()
+		delete(o.l.W.mu.objects, key)
+		return nil
+	})
+}
