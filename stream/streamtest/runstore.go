@@ -1,0 +1,177 @@
+package streamtest
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// RunStore checks a claim store against its contract. open returns a store without rows; body makes a decision that the
+// store accepts, and inserted tells which ids it holds by now.
+func RunStore(t *testing.T, open func(t *testing.T) (s stream.ClaimStore, inserted func() []string), decision func(n int) stream.Decision) {
+	t.Helper()
+	r := &storeRun{decision: decision}
+	for name, test := range map[string]func(*testing.T, stream.ClaimStore){
+		"a new task has an empty row":                      r.empty,
+		"a take-over fences the owner before":              r.fences,
+		"an epoch is claimed once":                         r.once,
+		"an unanswered claim may be repeated":              r.repeats,
+		"a claim of several tasks wins those that are due": r.several,
+		"rows can be looked at":                            r.looks,
+		"racing owners leave one content an epoch":         r.races,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := open(t)
+			test(t, s)
+		})
+	}
+	t.Run("only winners insert decisions, each id once", func(t *testing.T) {
+		s, inserted := open(t)
+		r.decides(t, s, inserted)
+	})
+}
+
+type storeRun struct{ decision func(n int) stream.Decision }
+
+func taskNo(n int32) stream.TaskID {
+	return stream.TaskID{Instance: "p@1", Stage: "main", Partition: stream.Partition{Topic: "t", Number: n, Incarnation: "i"}}
+}
+
+func takeOver(t *testing.T, s stream.ClaimStore, n int32, owner string) *stream.Checkpoint {
+	t.Helper()
+	cp, err := s.TakeOver(t.Context(), taskNo(n), owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cp.Owner != owner || cp.Task != taskNo(n) {
+		t.Fatalf("took over %v as %q, got %v of %q", taskNo(n), owner, cp.Task, cp.Owner)
+	}
+	return cp
+}
+
+// next is the claim after cp.
+func next(cp *stream.Checkpoint, record string, d ...stream.Decision) *stream.Checkpoint {
+	n := *cp
+	n.Epoch, n.Record, n.Decisions = cp.Epoch+1, []byte(record), d
+	return &n
+}
+
+func claimAll(t *testing.T, s stream.ClaimStore, want []bool, cps ...*stream.Checkpoint) {
+	t.Helper()
+	won, err := s.Claim(t.Context(), cps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(won) != fmt.Sprint(want) {
+		t.Fatalf("won %v, want %v", won, want)
+	}
+}
+
+func (r *storeRun) empty(t *testing.T, s stream.ClaimStore) {
+	if cp := takeOver(t, s, 0, "a"); cp.Epoch != 0 || len(cp.Record) != 0 {
+		t.Errorf("new row: epoch %d, record %q", cp.Epoch, cp.Record)
+	}
+}
+
+func (r *storeRun) fences(t *testing.T, s stream.ClaimStore) {
+	a := takeOver(t, s, 0, "a")
+	claimAll(t, s, []bool{true}, next(a, `{"n":1}`))
+	b := takeOver(t, s, 0, "b")
+	if b.Epoch != 1 || string(b.Record) != `{"n":1}` {
+		t.Errorf("took over epoch %d, record %q", b.Epoch, b.Record)
+	}
+	claimAll(t, s, []bool{false}, next(next(a, `{"n":1}`), `{"n":2}`))
+	claimAll(t, s, []bool{true}, next(b, `{"n":"b"}`))
+	if c := takeOver(t, s, 0, "c"); string(c.Record) != `{"n":"b"}` {
+		t.Errorf("record %q", c.Record)
+	}
+}
+
+func (r *storeRun) once(t *testing.T, s stream.ClaimStore) {
+	a := takeOver(t, s, 0, "a")
+	claimAll(t, s, []bool{true}, next(a, `{"n":1}`))
+	claimAll(t, s, []bool{false}, next(a, `{"n":"other"}`))
+	two := next(next(a, `{"n":1}`), `{"n":2}`)
+	skipped := next(two, `{"n":3}`)
+	claimAll(t, s, []bool{false}, skipped)
+	claimAll(t, s, []bool{true}, two)
+}
+
+func (r *storeRun) repeats(t *testing.T, s stream.ClaimStore) {
+	a := takeOver(t, s, 0, "a")
+	one := next(a, `{"n":1}`)
+	claimAll(t, s, []bool{true}, one)
+	claimAll(t, s, []bool{true}, one)
+	takeOver(t, s, 0, "b") // the row still holds the bytes: the claim was won, whoever owns the row now
+	claimAll(t, s, []bool{true}, one)
+}
+
+func (r *storeRun) several(t *testing.T, s stream.ClaimStore) {
+	a, b, c := takeOver(t, s, 0, "a"), takeOver(t, s, 1, "a"), takeOver(t, s, 2, "a")
+	takeOver(t, s, 1, "other")
+	claimAll(t, s, []bool{true, false, true}, next(a, `{"a":1}`), next(b, `{"b":1}`), next(c, `{"c":1}`))
+}
+
+func (r *storeRun) looks(t *testing.T, s stream.ClaimStore) {
+	a := takeOver(t, s, 0, "a")
+	claimAll(t, s, []bool{true}, next(a, `{"n":1}`))
+	rows, err := s.Current(t.Context(), []stream.TaskID{taskNo(5), taskNo(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 2 || rows[0] != (stream.Row{}) || rows[1].Epoch != 1 || rows[1].Owner != "a" || rows[1].Timeline != a.Timeline {
+		t.Errorf("rows %+v", rows)
+	}
+}
+
+// races lets owners take over and claim at once; afterwards every epoch that two of them believe to have won has the
+// same bytes.
+func (r *storeRun) races(t *testing.T, s stream.ClaimStore) {
+	var mu sync.Mutex
+	won := map[int64][]byte{}
+	var wg sync.WaitGroup
+	for w := range 6 {
+		wg.Go(func() {
+			for k := range 8 {
+				owner := fmt.Sprintf("%d-%d", w, k)
+				cp, err := s.TakeOver(t.Context(), taskNo(0), owner)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				claim := next(cp, fmt.Sprintf(`{"owner":%q}`, owner))
+				got, err := s.Claim(t.Context(), []*stream.Checkpoint{claim})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if !got[0] {
+					continue
+				}
+				mu.Lock()
+				if old, ok := won[claim.Epoch]; ok && !bytes.Equal(old, claim.Record) {
+					t.Errorf("epoch %d was won with %s and with %s", claim.Epoch, old, claim.Record)
+				}
+				won[claim.Epoch] = claim.Record
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (r *storeRun) decides(t *testing.T, s stream.ClaimStore, inserted func() []string) {
+	a := takeOver(t, s, 0, "a")
+	one, two, three := r.decision(1), r.decision(2), r.decision(3)
+	claimAll(t, s, []bool{true}, next(a, `{"n":1}`, one))
+	b := takeOver(t, s, 0, "b")
+	claimAll(t, s, []bool{false}, next(next(a, `{"n":1}`), `{"n":2}`, two))
+	claimAll(t, s, []bool{true}, next(b, `{"n":"b"}`, one, three))
+	got := fmt.Sprint(inserted())
+	if want := fmt.Sprint([]string{one.ID, three.ID}); got != want {
+		t.Errorf("inserted %s, want %s", got, want)
+	}
+}
