@@ -1,0 +1,77 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/tidewatch/tidewatch/internal/kafkaclient"
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// The timestamps with a meaning of a question for offsets.
+const (
+	latest   = -1
+	earliest = -2
+)
+
+// LogStart is the first offset that the partition still holds: where a new task begins. The topic must be the one that p
+// means. Errors are Retry while the cluster is away.
+func (s *Source) LogStart(ctx context.Context, p stream.Partition) (int64, error) {
+	if _, err := s.find(ctx, p); err != nil {
+		return 0, err
+	}
+	return s.offset(ctx, p, earliest)
+}
+
+// LogEnd is the offset behind the last record that all replicas have.
+func (s *Source) LogEnd(ctx context.Context, p stream.Partition) (int64, error) {
+	if _, err := s.find(ctx, p); err != nil {
+		return 0, err
+	}
+	return s.offset(ctx, p, latest)
+}
+
+// Partitions is the number of partitions of the topic.
+func (s *Source) Partitions(ctx context.Context, topic string) (int32, error) {
+	t, err := s.topology.refresh(ctx, topic)
+	if err != nil {
+		return 0, err
+	}
+	if err := t[0].err; err != nil {
+		return 0, kafkaclient.Mark(fmt.Errorf("count partitions of topic %s: %w", topic, err))
+	}
+	return int32(len(t[0].leaders)), nil
+}
+
+func (s *Source) offsets(ctx context.Context, p stream.Partition) (start, end int64, err error) {
+	if start, err = s.offset(ctx, p, earliest); err != nil {
+		return 0, 0, err
+	}
+	end, err = s.offset(ctx, p, latest)
+	return start, end, err
+}
+
+func (s *Source) offset(ctx context.Context, p stream.Partition, at int64) (int64, error) {
+	rp := kmsg.NewListOffsetsRequestTopicPartition()
+	rp.Partition, rp.Timestamp = p.Number, at
+	rt := kmsg.NewListOffsetsRequestTopic()
+	rt.Topic, rt.Partitions = p.Topic, append(rt.Partitions, rp)
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(ctx, s.client)
+	if err != nil {
+		return 0, kafkaclient.Mark(fmt.Errorf("ask for the log of %s: %w", name(p), err))
+	}
+	for _, rt := range resp.Topics {
+		for _, rp := range rt.Partitions {
+			if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
+				return 0, kafkaclient.Mark(fmt.Errorf("ask for the log of %s: %w", name(p), err))
+			}
+			return rp.Offset, nil
+		}
+	}
+	return 0, stream.Mark(stream.Retry, fmt.Errorf("ask for the log of %s: the answer leaves it out", name(p)))
+}
