@@ -1,0 +1,111 @@
+package schemas
+
+import (
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// row keeps what every decoder does around the columns of an event. A record is judged first and appended then, so that a
+// rejected one leaves nothing.
+type row struct {
+	options   Options
+	producers [3]producer // in the order in which they are asked
+}
+
+// producer is a field that may name the producer.
+type producer struct {
+	place  int // in the record, -1 if the definition does not know it
+	column int // in the batch, -1 if it is not projected
+	// The hashes by number of the column's dictionary, so that a name is hashed once.
+	dict       *stream.Dict
+	generation uint64
+	hashes     []uint64
+}
+
+// begin empties dictionaries that have grown too large, before the first row of a batch.
+func (r *row) begin(b *stream.Batch) {
+	for i := range b.Cols {
+		d := b.Cols[i].Dict
+		if d != nil && (d.Len() > r.options.DictEntries || d.Size() > r.options.DictBytes) {
+			d.Reset()
+		}
+	}
+}
+
+// judgeSize rejects a record that is too large to be read.
+func (r *row) judgeSize(m *stream.Message) error {
+	if len(m.Value) > r.options.MaxBytes {
+		return reject(TooLarge, "the record has %d bytes, at most %d are read", len(m.Value), r.options.MaxBytes)
+	}
+	return nil
+}
+
+// instant is the event time at a place of the record that holds a number or a string.
+func (r *row) instant(rec *record, place int, name string) (stream.Time, error) {
+	if rec.kinds[place] == number || rec.kinds[place] == wideNumber {
+		return instant(rec.text, &rec.values[place]), nil
+	}
+	text := rec.at(place)
+	t, ok := parseInstant(text)
+	if !ok {
+		return 0, reject(InvalidTime, "%s: %q is neither RFC 3339 nor a number", name, clip(text))
+	}
+	return t, nil
+}
+
+// judgeTime rejects impossible event times.
+func (r *row) judgeTime(t stream.Time, m *stream.Message, name string) error {
+	if t < year2000 {
+		return reject(TimeTooOld, "%s: %s is before the year 2000", name, t)
+	}
+	if m.Timestamp <= 0 {
+		return nil
+	}
+	if ahead := t.Sub(m.Timestamp); ahead > r.options.MaxAhead || t == tooFuture {
+		return reject(TimeInFuture, "%s: %s is more than %s ahead of the record, which is of %s", name, instantName(t), r.options.MaxAhead, m.Timestamp)
+	}
+	return nil
+}
+
+func instantName(t stream.Time) string {
+	if t == tooFuture {
+		return "a time after the year 2262"
+	}
+	return t.String()
+}
+
+// finish appends the event columns of the row whose fields were appended just now.
+func (r *row) finish(rec *record, t stream.Time, m *stream.Message, b *stream.Batch) {
+	b.Time = append(b.Time, t)
+	b.Offset = append(b.Offset, m.Offset)
+	b.Timestamp = append(b.Timestamp, m.Timestamp)
+	b.Bytes = append(b.Bytes, uint32(len(m.Value)))
+	b.Producer = append(b.Producer, r.producer(rec, b))
+	b.SetLen(b.Len() + 1)
+}
+
+// producer is the hash of the first name that is there and not empty.
+func (r *row) producer(rec *record, b *stream.Batch) uint64 {
+	for i := range r.producers {
+		p := &r.producers[i]
+		if p.place < 0 || !rec.present(p.place) || rec.values[p.place].start == rec.values[p.place].end {
+			continue
+		}
+		if p.column < 0 {
+			return stream.HashProducer(rec.at(p.place))
+		}
+		return p.hash(&b.Cols[p.column])
+	}
+	return 0
+}
+
+// hash is the hash of the column's last value.
+func (p *producer) hash(c *stream.Column) uint64 {
+	if p.dict != c.Dict || p.generation != c.Dict.Generation() {
+		p.dict, p.generation, p.hashes = c.Dict, c.Dict.Generation(), p.hashes[:0]
+	}
+	id := c.IDs[len(c.IDs)-1]
+	for len(p.hashes) <= int(id) {
+		p.hashes = append(p.hashes, stream.HashProducer(c.Dict.Bytes(uint32(len(p.hashes)))))
+	}
+	return p.hashes[id]
+}
