@@ -102,7 +102,7 @@ func (h *history) run(t *testing.T) {
 	produced := 0
 	produce := func(n int) {
 		for ; n > 0 && produced < len(h.events); n-- {
-			h.world.Append(h.events[produced].message())
+			h.world.Append(streamtest.LogID{Topic: "events"}, h.events[produced].message())
 			produced++
 		}
 	}
@@ -157,7 +157,7 @@ type process struct {
 
 func (h *history) start(faults streamtest.Plan) *process {
 	life := streamtest.NewLife(h.world, faults)
-	p := &process{life: life, source: life.Source("events", rand.New(rand.NewPCG(h.seed, h.rng.Uint64()))), done: make(chan error, 1)}
+	p := &process{life: life, source: life.Source(map[string]int32{"events": 1}, rand.New(rand.NewPCG(h.seed, h.rng.Uint64()))), done: make(chan error, 1)}
 	plan := *h.plan
 	stage := *h.plan.Stages[0]
 	stage.Plan, plan.Stages = &plan, []*engine.Stage{&stage}

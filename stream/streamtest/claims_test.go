@@ -17,5 +17,7 @@ func TestFakeClaims(t *testing.T) {
 			}
 			return ids
 		}
-	}, func(n int) stream.Decision { return stream.Decision{ID: fmt.Sprint(n), Body: fmt.Appendf(nil, "%d", n)} })
+	}, func(n int) stream.Decision {
+		return stream.Decision{ID: fmt.Sprint(n), Body: fmt.Appendf(nil, "%d", n)}
+	})
 }

@@ -2,33 +2,42 @@ package streamtest
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// Source is a fake source of a life with one partition, number 0 of the topic, whose portions change at random. It is
-// what engine.Runner needs.
+// Source is a fake source of a life that is assigned all partitions of its topics; the portions of a read change at
+// random. It is what engine.Runner needs.
 type Source struct {
 	l       *Life
-	topic   string
-	rows    func() int // rows of the next portion
+	topics  map[string]int32 // partitions
 	release chan struct{}
+	mu      sync.Mutex
+	rng     *rand.Rand
 }
 
-// Source returns the life's source. rng decides about portions.
-func (l *Life) Source(topic string, rng *rand.Rand) *Source {
-	return &Source{l: l, topic: topic, rows: func() int { return 1 + rng.IntN(7) }, release: make(chan struct{})}
+// Source returns the life's source; topics gives the number of partitions. rng decides about portions.
+func (l *Life) Source(topics map[string]int32, rng *rand.Rand) *Source {
+	return &Source{l: l, topics: topics, rng: rng, release: make(chan struct{})}
 }
 
-// Lose makes Assign report the partition as lost.
+// Lose makes Assign report the partitions as lost.
 func (s *Source) Lose() { close(s.release) }
 
 // Assign implements stream.Source.
 func (s *Source) Assign(ctx context.Context, change func(gained, lost []stream.Partition) error) error {
-	p := []stream.Partition{{Topic: s.topic}}
-	if err := change(p, nil); err != nil {
+	var all []stream.Partition
+	for _, t := range slices.Sorted(maps.Keys(s.topics)) {
+		for n := range s.topics[t] {
+			all = append(all, stream.Partition{Topic: t, Number: n})
+		}
+	}
+	if err := change(all, nil); err != nil {
 		return err
 	}
 	select {
@@ -36,11 +45,18 @@ func (s *Source) Assign(ctx context.Context, change func(gained, lost []stream.P
 		return ctx.Err()
 	case <-s.release:
 	}
-	if err := change(nil, p); err != nil {
+	if err := change(nil, all); err != nil {
 		return err
 	}
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// rows is the size of the next portion.
+func (s *Source) rows() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return 1 + s.rng.Int64N(7)
 }
 
 // LogStart is 0.
@@ -49,17 +65,20 @@ func (s *Source) LogStart(context.Context, stream.Partition) (first int64, err e
 	return 0, err
 }
 
-// Partitions is 1.
-func (s *Source) Partitions(context.Context, string) (int32, error) { return 1, nil }
+// Partitions is the number that the source was made with.
+func (s *Source) Partitions(_ context.Context, topic string) (int32, error) {
+	return s.topics[topic], nil
+}
 
 // Open implements stream.Source.
-func (s *Source) Open(_ context.Context, _ stream.Partition, offset int64, d stream.Decoder) (stream.Reader, error) {
-	r := &reader{s: s, next: offset, decoder: d, batch: stream.NewBatch(d.Schema())}
+func (s *Source) Open(_ context.Context, p stream.Partition, offset int64, d stream.Decoder) (stream.Reader, error) {
+	r := &reader{s: s, log: LogID{p.Topic, p.Number}, next: offset, decoder: d, batch: stream.NewBatch(d.Schema())}
 	return r, s.l.call("open", func() error { return nil })
 }
 
 type reader struct {
 	s       *Source
+	log     LogID
 	next    int64
 	decoder stream.Decoder
 	batch   *stream.Batch
@@ -82,14 +101,14 @@ func (r *reader) Read(ctx context.Context) (in *stream.Input, err error) {
 }
 
 func (r *reader) read() (*stream.Input, error) {
-	w := r.s.l.W
+	w, rows := r.s.l.W, r.s.rows()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	end := int64(len(w.mu.log))
+	end := int64(len(w.mu.logs[r.log]))
 	r.batch.Reset()
-	in := &stream.Input{Batch: r.batch, From: r.next, Next: min(r.next+int64(r.s.rows()), end), End: end}
+	in := &stream.Input{Batch: r.batch, From: r.next, Next: min(r.next+rows, end), End: end}
 	for i := in.From; i < in.Next; i++ {
-		m := w.mu.log[i]
+		m := w.mu.logs[r.log][i]
 		if err := r.decoder.Decode(&m, r.batch); err != nil {
 			if stream.KindOfError(err) != stream.Reject {
 				return nil, err
@@ -103,3 +122,32 @@ func (r *reader) read() (*stream.Input, error) {
 
 // Close implements stream.Reader.
 func (r *reader) Close() error { return nil }
+
+// Writer is a fake producer into a topic of the world, with what engine.LogWriter asks for. Like a real one it repeats
+// what fails, and a lost reply means that the record is there twice.
+type Writer struct {
+	l     *Life
+	topic string
+}
+
+// Writer returns the life's producer into a topic.
+func (l *Life) Writer(topic string) *Writer { return &Writer{l, topic} }
+
+// Append adds a record.
+func (w *Writer) Append(_ context.Context, partition int32, value []byte) error {
+	for {
+		err := w.l.call("append", func() error {
+			w.l.W.Append(LogID{w.topic, partition}, stream.Message{Value: slices.Clone(value)})
+			return nil
+		})
+		if err == nil || stream.KindOfError(err) != stream.Retry {
+			return err
+		}
+	}
+}
+
+// Flush has nothing to wait for.
+func (w *Writer) Flush(context.Context) error { return nil }
+
+// Close does nothing.
+func (w *Writer) Close() error { return nil }

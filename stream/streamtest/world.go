@@ -24,9 +24,15 @@ type World struct {
 		objects   map[string][]byte
 		live      map[string]LiveValue
 		timeline  int64
-		log       []stream.Message
+		logs      map[LogID][]stream.Message
 		violation error
 	}
+}
+
+// LogID names a log of the world: a partition of a topic.
+type LogID struct {
+	Topic     string
+	Partition int32
 }
 
 // LiveValue is a value with the version of who wrote it.
@@ -40,24 +46,18 @@ func NewWorld() *World {
 	w := &World{}
 	w.mu.rows, w.mu.byID = map[string]*stream.Checkpoint{}, map[string][]byte{}
 	w.mu.objects, w.mu.live = map[string][]byte{}, map[string]LiveValue{}
+	w.mu.logs = map[LogID][]stream.Message{}
 	return w
 }
 
-// Append adds records to the log.
-func (w *World) Append(messages ...stream.Message) {
+// Append adds records to a log.
+func (w *World) Append(id LogID, messages ...stream.Message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, m := range messages {
-		m.Offset = int64(len(w.mu.log))
-		w.mu.log = append(w.mu.log, m)
+		m.Offset = int64(len(w.mu.logs[id]))
+		w.mu.logs[id] = append(w.mu.logs[id], m)
 	}
-}
-
-// End is the end of the log.
-func (w *World) End() int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return int64(len(w.mu.log))
 }
 
 // Live returns what versioned receivers hold.

@@ -1,0 +1,136 @@
+// Package obs is how the product is seen from outside: Prometheus metrics, the log, and traces of epochs.
+package obs
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tidewatch/tidewatch/engine"
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// Metrics collects what the tasks show of themselves at every scrape. It implements prometheus.Collector and
+// engine.Observer. Safe for concurrent use.
+type Metrics struct {
+	status func() []engine.TaskStatus
+	now    func() time.Time
+
+	mu struct {
+		sync.Mutex
+		fetched map[stream.TaskID]int64
+	}
+}
+
+// NewMetrics reads from status, which may be set later by Watch.
+func NewMetrics(clock stream.Clock) *Metrics {
+	m := &Metrics{now: clock.Now, status: func() []engine.TaskStatus { return nil }}
+	m.mu.fetched = map[stream.TaskID]int64{}
+	return m
+}
+
+// Watch sets where the status comes from, before the first scrape.
+func (m *Metrics) Watch(status func() []engine.TaskStatus) { m.status = status }
+
+// Fetched implements engine.Observer.
+func (m *Metrics) Fetched(task stream.TaskID, n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.fetched[task] += n
+}
+
+// labels of every metric: one time series for each partition of each pipeline.
+var labels = []string{"pipeline", "stage", "topic", "partition"}
+
+func desc(name, help string, more ...string) *prometheus.Desc {
+	return prometheus.NewDesc("tidewatch_"+name, help, append(append([]string{}, labels...), more...), nil)
+}
+
+// descriptions of all metrics; docs/operate lists them.
+type descriptions struct {
+	fetched, lag, lagSeconds, watermark, complete, epoch, offset, state, groups, snapshot, ledger, difference, running, seconds, commits *prometheus.Desc
+	output                                                                                                                               *prometheus.Desc
+}
+
+func describe() *descriptions {
+	return &descriptions{
+		fetched:    desc("records_fetched_total", "Offsets read from the log, those of replays included."),
+		lag:        desc("lag_records", "Records between the task's position and the end of the log."),
+		lagSeconds: desc("lag_seconds", "Wall clock less watermark; 0 when all is read."),
+		watermark:  desc("watermark_timestamp_seconds", "Event time up to which the task has seen everything but late events."),
+		complete:   desc("record_watermark_timestamp_seconds", "Watermark by records alone, without idle ticks."),
+		epoch:      desc("epoch", "Number of the newest claimed epoch."),
+		offset:     desc("offset", "Next offset to read."),
+		state:      desc("state_bytes", "Memory of the operators' state."),
+		groups:     desc("groups", "Live groups of the operators."),
+		snapshot:   desc("snapshot_bytes", "Size of the newest snapshot."),
+		ledger:     desc("ledger_offsets_total", "Offsets by what became of them.", "bucket"),
+		difference: desc("ledger_difference", "Offsets passed less the sum of the ledger: 0, or a defect."),
+		running:    desc("task_running", "1 while the task runs, 0 while it starts or has failed."),
+		seconds:    desc("commit_seconds_total", "Time spent in the phases of the commit of epochs.", "phase"),
+		commits:    desc("commit_phases_total", "How often a phase of the commit of epochs ran.", "phase"),
+		output:     desc("output_failing", "1 while an output does not take what it should.", "output"),
+	}
+}
+
+// Describe implements prometheus.Collector: the metrics are unchecked, since they come and go with tasks.
+func (m *Metrics) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(out chan<- prometheus.Metric) {
+	d := describe()
+	for _, s := range m.status() {
+		m.collect(d, &s, out)
+	}
+}
+
+func (m *Metrics) collect(d *descriptions, s *engine.TaskStatus, out chan<- prometheus.Metric) {
+	p := s.Task.Partition
+	base := []string{s.Pipeline, s.Task.Stage, p.Topic, itoa(p.Number)}
+	send := func(desc *prometheus.Desc, kind prometheus.ValueType, v float64, more ...string) {
+		out <- prometheus.MustNewConstMetric(desc, kind, v, append(append([]string{}, base...), more...)...)
+	}
+	m.mu.Lock()
+	fetched := m.mu.fetched[s.Task]
+	m.mu.Unlock()
+	send(d.fetched, prometheus.CounterValue, float64(fetched))
+	if s.Lag >= 0 {
+		send(d.lag, prometheus.GaugeValue, float64(s.Lag))
+		send(d.lagSeconds, prometheus.GaugeValue, s.LagTime.Seconds())
+	}
+	if s.Mark != stream.NoTime {
+		send(d.watermark, prometheus.GaugeValue, seconds(s.Mark))
+	}
+	if s.RecordMark != stream.NoTime {
+		send(d.complete, prometheus.GaugeValue, seconds(s.RecordMark))
+	}
+	send(d.epoch, prometheus.GaugeValue, float64(s.Epoch))
+	send(d.offset, prometheus.GaugeValue, float64(s.At.Offset))
+	send(d.state, prometheus.GaugeValue, float64(s.StateBytes))
+	send(d.groups, prometheus.GaugeValue, float64(s.Groups))
+	send(d.snapshot, prometheus.GaugeValue, float64(s.Snapshot.Bytes))
+	for b, n := range s.Ledger {
+		send(d.ledger, prometheus.CounterValue, float64(n), stream.Bucket(b).String())
+	}
+	if s.At.Offset > 0 {
+		send(d.difference, prometheus.GaugeValue, float64(s.At.Offset-s.First-s.Ledger.Sum()))
+	}
+	send(d.running, prometheus.GaugeValue, truth(s.State == "running"))
+	for phase, t := range s.Durations {
+		send(d.seconds, prometheus.CounterValue, t.Total.Seconds(), phase)
+		send(d.commits, prometheus.CounterValue, float64(t.Count), phase)
+	}
+	for name, trouble := range s.Outputs {
+		send(d.output, prometheus.GaugeValue, truth(trouble != ""), name)
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func seconds(t stream.Time) float64 { return float64(t) / float64(time.Second) }
