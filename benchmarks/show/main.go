@@ -1,0 +1,50 @@
+// Command show shows that what the documents promise holds, on real servers and real processes: one JSON line for each
+// claim, exit status 0 only when it holds. The Makefile has a target for each.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// shows is the table of all claims.
+func shows() map[string]func(ctx context.Context, args []string) error {
+	return map[string]func(context.Context, []string) error{"exact": exact}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if len(os.Args) < 2 || shows()[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: show exact [flags]")
+		os.Exit(2)
+	}
+	if err := shows()[os.Args[1]](ctx, os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, "show "+os.Args[1]+": "+err.Error())
+		os.Exit(1)
+	}
+}
+
+// progress tells on standard error what is going on.
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format("15:04:05"), strings.TrimSpace(fmt.Sprintf(format, args...)))
+}
+
+// workFolder makes the folder of a run. done passes its error on, and removes a temporary folder if there is none.
+func workFolder(keep, name string) (dir string, done func(error) error, err error) {
+	if keep != "" {
+		return keep, func(err error) error { return err }, os.MkdirAll(keep, 0o700)
+	}
+	dir, err = os.MkdirTemp("", name+"-")
+	return dir, func(err error) error {
+		if err != nil {
+			return fmt.Errorf("%w; files and logs are in %s", err, dir)
+		}
+		return os.RemoveAll(dir)
+	}, err
+}
