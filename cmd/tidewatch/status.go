@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidewatch/tidewatch/engine"
+	"github.com/tidewatch/tidewatch/serve"
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// statusView shows the tasks of a runner as the API does. It implements serve.Status.
+type statusView struct {
+	worker string
+	tasks  func() []engine.TaskStatus
+	plans  []*engine.Plan
+	checks map[string]func(context.Context) error // by name of the dependency
+}
+
+// Status implements serve.Status.
+func (v *statusView) Status() serve.StatusAnswer {
+	a := serve.StatusAnswer{Worker: v.worker, Version: version, Pipelines: []serve.PipelineStatus{}}
+	tasks := v.tasks()
+	for _, p := range v.plans {
+		a.Pipelines = append(a.Pipelines, pipelineStatus(p, tasks))
+	}
+	slices.SortFunc(a.Pipelines, func(x, y serve.PipelineStatus) int { return strings.Compare(x.Name, y.Name) })
+	return a
+}
+
+func pipelineStatus(p *engine.Plan, tasks []engine.TaskStatus) serve.PipelineStatus {
+	s := serve.PipelineStatus{Name: p.Pipeline, Instance: p.Instance, Partitions: []serve.PartitionStatus{}}
+	last := p.Stages[len(p.Stages)-1].Name
+	complete := stream.MaxTime
+	var sum stream.Ledger
+	for i := range tasks {
+		t := &tasks[i]
+		if t.Task.Instance != p.Instance {
+			continue
+		}
+		s.Partitions = append(s.Partitions, partitionStatus(t))
+		if t.Task.Stage == last {
+			complete = min(complete, t.Mark)
+		}
+		if t.Task.Stage == p.Stages[0].Name {
+			sum.Add(&t.Ledger)
+		}
+		if t.At.Offset > 0 {
+			s.LedgerDiff += t.At.Offset - t.First - t.Ledger.Sum()
+		}
+	}
+	s.CompleteThrough, s.Ledger = serve.InstantOf(complete), sum.Map()
+	return s
+}
+
+func partitionStatus(t *engine.TaskStatus) serve.PartitionStatus {
+	p := serve.PartitionStatus{
+		Stage: t.Task.Stage, Topic: t.Task.Partition.Topic, Partition: t.Task.Partition.Number, State: t.State, Problem: t.Problem,
+		Epoch: t.Epoch, Offset: t.At.Offset, LagSeconds: t.LagTime.Seconds(), Watermark: serve.InstantOf(t.Mark), Ledger: t.Ledger.Map(),
+		StateBytes: t.StateBytes, Groups: t.Groups, Snapshot: t.Snapshot.At.Offset, SnapshotLen: t.Snapshot.Bytes, Outputs: t.Outputs,
+	}
+	if t.Lag >= 0 {
+		lag := t.Lag
+		p.Lag = &lag
+	}
+	return p
+}
+
+// Ready implements serve.Status: every dependency answers, and no task has failed.
+func (v *statusView) Ready(ctx context.Context) error {
+	var errs []error
+	for _, name := range sortedKeys(v.checks) {
+		if err := v.checks[name](ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	for _, t := range v.tasks() {
+		if t.State == "failed" {
+			errs = append(errs, fmt.Errorf("%s has stopped: %s", t.Task, t.Problem))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
