@@ -72,7 +72,11 @@ func (d *Definition) Resolve(name string) (stream.Field, error) {
 	if attr, ok := strings.CutPrefix(name, attributePrefix); ok && attr != "" {
 		return stream.Field{Name: name, Kind: stream.String}, nil
 	}
-	hint := fmt.Sprintf("an attribute is read as `%s%s`", attributePrefix, name)
+	attr := name
+	if strings.HasPrefix(name, attributePrefix) {
+		attr = "NAME"
+	}
+	hint := fmt.Sprintf("an attribute is read as `%s%s`", attributePrefix, attr)
 	if near := Nearest(name, d.Names()); near != "" {
 		hint = fmt.Sprintf("did you mean `%s`? (%s)", near, hint)
 	}

@@ -18,8 +18,6 @@ type JSON struct {
 	record     record
 	row        row
 	accepts    []tokens // by field of the definition
-	instants   []int    // fields beside `time` that must hold an instant, and
-	integers   []int    // those that must hold an integer
 	time       int      // field
 	columns    []jsonColumn
 	collects   bool
@@ -65,13 +63,7 @@ func NewJSON(def *Definition, fields []string, o Options) (*JSON, error) {
 	}
 	d := &JSON{definition: def, schema: schema, row: row{options: o}, time: def.index(TimeField)}
 	for i, f := range def.Fields {
-		d.accepts = append(d.accepts, accepted(f))
-		switch {
-		case f.Kind == stream.Int:
-			d.integers = append(d.integers, i)
-		case f.Kind == stream.Timestamp && i != d.time:
-			d.instants = append(d.instants, i)
-		}
+		d.accepts = append(d.accepts, accepted(f, i == d.time))
 	}
 	d.plan()
 	for i, name := range []string{producerField, hostField, serviceField} {
@@ -80,19 +72,19 @@ func NewJSON(def *Definition, fields []string, o Options) (*JSON, error) {
 	return d, nil
 }
 
-// accepted is what a field may hold. A wide number is looked at more closely.
-func accepted(f Field) tokens {
+// accepted is what is certainly good in a field; judgeField looks closer at the rest.
+func accepted(f Field, eventTime bool) tokens {
 	var s tokens
 	switch {
 	case f.Name == AttributesField:
 		s = setOf(object)
+	case eventTime:
+		s = setOf(plain, coded, number, wideNumber)
 	case f.Kind == stream.String:
 		s = setOf(plain, coded)
 	case f.Kind == stream.Bool:
 		s = setOf(truth, falsity)
-	case f.Kind == stream.Timestamp:
-		s = setOf(plain, coded, number, wideNumber)
-	default:
+	case f.Kind == stream.Float:
 		s = setOf(number)
 	}
 	if !f.Required {
@@ -101,10 +93,10 @@ func accepted(f Field) tokens {
 	return s
 }
 
-// plan gives every value that is wanted a place: the fields of the definition first, then two for each attribute.
+// plan gives every value that is wanted a place: the fields of the definition, then the attributes
+// inside `attributes`, then those beside the fields.
 func (d *JSON) plan() {
 	fields := d.definition.Names()
-	places := len(fields)
 	var attributes []string
 	for _, f := range d.schema.Fields {
 		col := jsonColumn{kind: kindOfColumn(f), place: d.definition.index(f.Name)}
@@ -114,14 +106,17 @@ func (d *JSON) plan() {
 		case f.Name == TimeField:
 			col.kind = timeColumn
 		case col.place < 0:
+			col.kind, col.place = attributeColumn, len(fields)+len(attributes)
 			attributes = append(attributes, strings.TrimPrefix(f.Name, attributePrefix))
-			col.kind, col.place, col.top = attributeColumn, places, places+1
-			places += 2
 		}
 		d.columns = append(d.columns, col)
 	}
-	inner := node{collect: d.collects, lo: len(fields), hi: places}
-	d.root = node{collect: d.collects, top: true, hi: places}
+	first, firstTop := len(fields), len(fields)+len(attributes)
+	for i := range d.columns {
+		d.columns[i].top = d.columns[i].place + len(attributes)
+	}
+	inner := node{collect: d.collects, lo: first, hi: firstTop}
+	d.root = node{collect: d.collects, top: true}
 	for i, name := range fields {
 		t := target{place: i, known: true}
 		if name == AttributesField && (d.collects || len(attributes) > 0) {
@@ -131,14 +126,14 @@ func (d *JSON) plan() {
 	}
 	names := fields
 	for i, name := range attributes {
-		inner.targets = append(inner.targets, target{place: len(fields) + 2*i})
+		inner.targets = append(inner.targets, target{place: first + i})
 		if d.definition.index(name) < 0 {
 			names = append(names, name)
-			d.root.targets = append(d.root.targets, target{place: len(fields) + 2*i + 1})
+			d.root.targets = append(d.root.targets, target{place: firstTop + i})
 		}
 	}
 	d.root.keys, inner.keys = newKeys(names), newKeys(attributes)
-	d.record = newRecord(places)
+	d.record = newRecord(firstTop + len(attributes))
 }
 
 func kindOfColumn(f stream.Field) columnKind {
@@ -200,45 +195,38 @@ func (d *JSON) judge() error {
 			}
 		}
 	}
-	for _, i := range d.integers {
-		if !d.record.present(i) {
-			continue
-		}
-		if _, ok := d.record.values[i].int(d.record.text); !ok {
-			return d.wrongType(i)
-		}
-	}
-	for _, i := range d.instants {
-		if err := d.judgeInstant(i); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
-func (d *JSON) judgeInstant(i int) error {
-	if !d.record.present(i) {
+// judgeField looks closer at a field that does not hold what is good at first sight.
+func (d *JSON) judgeField(i int) error {
+	f := &d.definition.Fields[i]
+	kind, ok := d.record.kinds[i], false
+	isNumber := kind == number || kind == wideNumber
+	switch {
+	case kind <= null:
+		return reject(MissingField, "%s", f.Name)
+	case f.Kind == stream.Float && isNumber:
+		_, ok = d.record.values[i].float(d.record.text)
+	case f.Kind == stream.Int && isNumber:
+		_, ok = d.record.values[i].int(d.record.text)
+	case f.Kind == stream.Timestamp && (isNumber || kind == plain || kind == coded):
+		return d.judgeInstant(i)
+	}
+	if ok {
 		return nil
 	}
+	return d.wrongType(i)
+}
+
+// judgeInstant judges an instant beside the event time.
+func (d *JSON) judgeInstant(i int) error {
 	name := d.definition.Fields[i].Name
 	t, err := d.row.instant(&d.record, i, name)
 	if err == nil && (t == tooOld || t == tooFuture) {
 		return reject(InvalidTime, "%s: %s is no time between 1970 and 2262", name, clip(d.record.at(i)))
 	}
 	return err
-}
-
-func (d *JSON) judgeField(i int) error {
-	f := &d.definition.Fields[i]
-	switch d.record.kinds[i] {
-	case absent, null:
-		return reject(MissingField, "%s", f.Name)
-	case wideNumber:
-		if _, ok := d.record.values[i].float(d.record.text); ok && f.Kind == stream.Float {
-			return nil
-		}
-	}
-	return d.wrongType(i)
 }
 
 func (d *JSON) wrongType(i int) error {

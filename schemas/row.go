@@ -54,13 +54,16 @@ func (r *row) instant(rec *record, place int, name string) (stream.Time, error) 
 
 // judgeTime rejects impossible event times.
 func (r *row) judgeTime(t stream.Time, m *stream.Message, name string) error {
+	if t == tooOld {
+		return reject(TimeTooOld, "%s: it is before the year 2000", name)
+	}
 	if t < year2000 {
 		return reject(TimeTooOld, "%s: %s is before the year 2000", name, t)
 	}
-	if m.Timestamp <= 0 {
-		return nil
+	if t == tooFuture && m.Timestamp <= 0 {
+		return reject(TimeInFuture, "%s: it is after the year 2262", name)
 	}
-	if ahead := t.Sub(m.Timestamp); ahead > r.options.MaxAhead || t == tooFuture {
+	if m.Timestamp > 0 && t.Sub(m.Timestamp) > r.options.MaxAhead {
 		return reject(TimeInFuture, "%s: %s is more than %s ahead of the record, which is of %s", name, instantName(t), r.options.MaxAhead, m.Timestamp)
 	}
 	return nil

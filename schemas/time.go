@@ -27,7 +27,7 @@ const (
 
 // instant reads the number s of the text b. Parts of a nanosecond are cut off.
 func instant(b []byte, s *scalar) stream.Time {
-	if s.exact && s.exp == 0 && s.mantissa < 1e14 && s.mantissa >= 1e11 && !s.negative {
+	if s.exact && s.exp == 0 && s.mantissa >= 1e11 && s.mantissa < 9e12 && !s.negative {
 		return stream.Time(s.mantissa) * 1e6
 	}
 	mantissa, exp := s.decimal(b)
