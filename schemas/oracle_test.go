@@ -243,12 +243,15 @@ func oracleInstant(s string) (stream.Time, bool) {
 }
 
 func oracleNumberInstant(s string) stream.Time {
-	if _, exp, ok := strings.Cut(strings.ToLower(s), "e"); ok && len(exp) > 4 {
-		zero := !strings.ContainsAny(strings.SplitN(strings.ToLower(s), "e", 2)[0], "123456789")
-		if zero || strings.HasPrefix(s, "-") || strings.HasPrefix(exp, "-") {
+	if digits, exp, ok := strings.Cut(strings.ToLower(s), "e"); ok && len(exp) > 5 {
+		zero := !strings.ContainsAny(digits, "123456789")
+		e, err := strconv.Atoi(exp)
+		switch far := err != nil || e < -9999 || e > 9999; {
+		case far && strings.HasPrefix(s, "-") && !zero:
 			return tooOld
-		}
-		if e, err := strconv.Atoi(exp); err != nil || e > 1000 {
+		case far && (zero || strings.HasPrefix(exp, "-")):
+			return 0
+		case far:
 			return tooFuture
 		}
 	}
@@ -256,7 +259,7 @@ func oracleNumberInstant(s string) stream.Time {
 	if !ok {
 		panic(s)
 	}
-	if r.Sign() <= 0 {
+	if r.Sign() < 0 {
 		return tooOld
 	}
 	for _, unit := range []struct{ below, nanos int64 }{{1e11, 1e9}, {1e14, 1e6}, {1e17, 1e3}} {

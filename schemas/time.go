@@ -31,7 +31,10 @@ func instant(b []byte, s *scalar) stream.Time {
 		return stream.Time(s.mantissa) * 1e6
 	}
 	mantissa, exp := s.decimal(b)
-	if s.negative || mantissa == 0 {
+	switch {
+	case mantissa == 0:
+		return 0
+	case s.negative:
 		return tooOld
 	}
 	switch magnitude := decimalDigits(mantissa) + exp; {
