@@ -69,6 +69,7 @@ const (
 
 func newHistory(seed uint64) *history {
 	h := &history{seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), world: streamtest.NewWorld()}
+	h.world.Strict = true
 	h.plan = &engine.Plan{Pipeline: "counts", Instance: "counts@1"}
 	stage := &engine.Stage{
 		Plan: h.plan, Name: "main", Topics: []string{"events"},
@@ -110,7 +111,7 @@ func (h *history) run(t *testing.T) {
 		p := h.start(h.faults())
 		for range 1 + h.rng.IntN(6) {
 			produce(h.rng.IntN(20))
-			if !p.live(t, time.Duration(h.rng.IntN(300))*time.Millisecond) {
+			if !p.live(t, h.while()) {
 				break
 			}
 		}
@@ -140,10 +141,34 @@ func (h *history) run(t *testing.T) {
 	last.stop()
 }
 
+// while is mostly shorter than the interval of snapshots, now and then longer than every patience.
+func (h *history) while() time.Duration {
+	if h.rng.IntN(8) == 0 {
+		return time.Duration(2000+h.rng.IntN(6000)) * time.Millisecond
+	}
+	return time.Duration(h.rng.IntN(300)) * time.Millisecond
+}
+
+// faults are random ones at every call, and sometimes a dependency that is away for a while.
 func (h *history) faults() streamtest.Plan {
+	random := h.random()
+	if h.rng.IntN(3) != 0 {
+		return random
+	}
+	away := []string{"write live", "put", "copy", "claim", "get"}[h.rng.IntN(5)]
+	until := time.Now().Add(time.Duration(h.rng.IntN(9000)) * time.Millisecond)
+	return func(point string) streamtest.Fault {
+		if point == away && time.Now().Before(until) {
+			return streamtest.Fail
+		}
+		return random(point)
+	}
+}
+
+func (h *history) random() streamtest.Plan {
 	return streamtest.RandomPlan(rand.New(rand.NewPCG(h.seed, h.rng.Uint64())), map[streamtest.Fault]int{
 		streamtest.Crash: h.rng.IntN(40), streamtest.CrashAfter: h.rng.IntN(40), streamtest.Fail: h.rng.IntN(60),
-		streamtest.LoseReply: h.rng.IntN(60), streamtest.Pause: h.rng.IntN(15),
+		streamtest.LoseReply: h.rng.IntN(60), streamtest.Pause: h.rng.IntN(15), streamtest.Delay: h.rng.IntN(30),
 	})
 }
 

@@ -31,17 +31,20 @@ func (c claims) TakeOver(_ context.Context, task stream.TaskID, owner string) (r
 	return row, err
 }
 
-func (c claims) Claim(_ context.Context, all []*stream.Checkpoint) (won []bool, err error) {
-	err = c.l.call("claim", func() error {
+func (c claims) Claim(_ context.Context, all []*stream.Checkpoint) ([]bool, error) {
+	won := make([]bool, len(all))
+	err := c.l.call("claim", func() error {
 		c.l.W.mu.Lock()
 		defer c.l.W.mu.Unlock()
-		won = make([]bool, len(all))
 		for i, cp := range all {
 			won[i] = c.l.W.claim(cp)
 		}
 		return nil
 	})
-	return won, err
+	if err != nil { // a delayed effect may still write to won
+		return nil, err
+	}
+	return won, nil
 }
 
 // claim must be called with the lock held.
@@ -62,6 +65,8 @@ func (w *World) claim(cp *stream.Checkpoint) bool {
 			w.mu.decisions = append(w.mu.decisions, d)
 		case !bytes.Equal(old, d.Body):
 			w.violated("decision %s has two contents: %s and %s", d.ID, old, d.Body)
+		case w.Strict:
+			w.violated("decision %s is claimed again: a replay must not decide", d.ID)
 		}
 	}
 	return true

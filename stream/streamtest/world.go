@@ -16,6 +16,9 @@ import (
 
 // World is what survives crashes. Safe for concurrent use.
 type World struct {
+	// Strict makes a decision that is claimed twice a violation: an engine mutes its replays. Set before the first call.
+	Strict bool
+
 	mu struct {
 		sync.Mutex
 		rows      map[string]*stream.Checkpoint
@@ -26,6 +29,8 @@ type World struct {
 		timeline  int64
 		logs      map[LogID][]stream.Message
 		violation error
+		waited    bool
+		delayed   []func() // effects of calls that were given up, run before later calls
 	}
 }
 
@@ -130,6 +135,7 @@ const (
 	Fail       // no effect, the error is Retry
 	LoseReply  // the effect happens, the error is Retry
 	Pause      // the process stands still until Resume
+	Delay      // the error is Retry, and the effect comes later, between calls of others; for claims, else Fail
 )
 
 // Plan decides the fault of the next call. It may be called from several goroutines of the life.
@@ -142,7 +148,7 @@ func RandomPlan(r *rand.Rand, perMille map[Fault]int) Plan {
 		mu.Lock()
 		defer mu.Unlock()
 		n := r.IntN(1000)
-		for f := Crash; f <= Pause; f++ {
+		for f := Crash; f <= Delay; f++ {
 			if n -= perMille[f]; n < 0 {
 				return f
 			}
@@ -211,12 +217,18 @@ func (l *Life) call(point string, effect func() error) error {
 		l.Kill()
 	case Pause:
 		l.pause()
-	case Fail:
+	case Delay, Fail:
+		if fault == Delay && point == "claim" {
+			l.W.delay(func() { _ = effect() }) // nobody waits for the answer
+		}
 		return stream.Mark(stream.Retry, fmt.Errorf("%s: injected failure", point))
 	case None, CrashAfter, LoseReply:
 	}
 	if !l.alive() {
 		return ErrCrash
+	}
+	if point == "claim" || point == "take over" {
+		l.W.arrive()
 	}
 	err := effect()
 	switch fault {
@@ -225,9 +237,30 @@ func (l *Life) call(point string, effect func() error) error {
 		return ErrCrash
 	case LoseReply:
 		return stream.Mark(stream.Retry, fmt.Errorf("%s: the reply was lost", point))
-	case None, Crash, Fail, Pause:
+	case None, Crash, Fail, Pause, Delay:
 	}
 	return err
+}
+
+// delay keeps an effect for later.
+func (w *World) delay(effect func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.delayed = append(w.mu.delayed, effect)
+}
+
+// arrive lets a delayed effect happen once two are waiting or another call follows, so some overtake others.
+func (w *World) arrive() {
+	w.mu.Lock()
+	var effect func()
+	if n := len(w.mu.delayed); n > 0 && w.mu.waited {
+		effect, w.mu.delayed = w.mu.delayed[n-1], w.mu.delayed[:n-1]
+	}
+	w.mu.waited = len(w.mu.delayed) > 0 && !w.mu.waited
+	w.mu.Unlock()
+	if effect != nil {
+		effect()
+	}
 }
 
 func (l *Life) pause() {
