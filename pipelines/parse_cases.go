@@ -12,7 +12,11 @@ func (r *reader) testCase(n ast.Node) Case {
 		c.About = r.filled(v, "`about`")
 	}
 	if v := m.need("given", "the events"); v != nil {
-		for _, g := range r.list(v, "`given`") {
+		events := r.list(v, "`given`")
+		if seq, ok := v.(*ast.SequenceNode); ok && len(seq.Values) == 0 {
+			r.report(posOf(v), 1, "`given` is empty: without an event nothing happens")
+		}
+		for _, g := range events {
 			c.Given = append(c.Given, r.given(g))
 		}
 	}
@@ -40,7 +44,7 @@ func (r *reader) given(n ast.Node) Given {
 	switch {
 	case g.Times.IsSet() && g.Times.Value > 1 && !g.Every.IsSet():
 		r.report(g.Times.At, 1, "`times` needs `every`: the distance between the events")
-	case g.Every.IsSet() && !g.Times.IsSet():
+	case g.Every.IsSet() && !m.taken["times"]:
 		r.report(g.Every.At, 1, "`every` needs `times`: the number of events")
 	case g.Raw.IsSet() && len(g.Fields) > 0:
 		r.report(g.Raw.At, g.Raw.width(), "an event is `raw` or has fields, not both")
@@ -75,7 +79,7 @@ func (r *reader) expect(n ast.Node) Expect {
 	}
 	m.done()
 	nothing := len(e.Alerts)+len(e.Rollups)+len(e.Events)+len(e.Ledger) == 0 && !e.NoAlerts.Value
-	if nothing && len(m.entries) == len(m.taken) {
+	if nothing && !m.wrong && len(m.entries) == len(m.taken) {
 		r.report(m.at, 1, "the case expects nothing, so it cannot fail: use `alerts`, `no_alerts: true`, `rollups`, `events` or `ledger`")
 	}
 	if e.NoAlerts.Value && len(e.Alerts) > 0 {
@@ -118,7 +122,7 @@ func (r *reader) expectedRow(n ast.Node, what string) ExpectedRow {
 	}
 	row.Fields = r.fields(m)
 	m.done()
-	if len(row.Fields) == 0 && len(m.entries) > 0 {
+	if len(row.Fields) == 0 && !m.wrong {
 		r.report(m.at, 1, "%s says nothing about its columns", what)
 	}
 	return row

@@ -28,7 +28,7 @@ func (r *reader) step(n ast.Node) (Step, bool) {
 		r.report(m.at, 1, "a step does one thing, not %s: begin each with `- `", quoted(kinds))
 		return s, false
 	case len(kinds) == 0:
-		if len(m.entries) > 0 && len(m.rest()) == 0 {
+		if !m.wrong && len(m.rest()) == 0 {
 			r.report(m.at, 1, "the step does not say what it does: %s", strings.Join(stepKinds(), ", "))
 		}
 		return s, false

@@ -34,8 +34,9 @@ func (p Problem) String() string {
 // Problems are all mistakes of one or many files. A caller that gets an error from [Load] finds them with errors.As.
 type Problems []Problem
 
-// Error implements error: all problems, with an empty line between two.
+// Error implements error: all problems in the order of their places, with an empty line between two.
 func (ps Problems) Error() string {
+	ps = ps.sorted()
 	texts := make([]string, len(ps))
 	for i, p := range ps {
 		texts[i] = p.String()

@@ -2,10 +2,12 @@ package pipelines
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/tidewatch/tidewatch/internal/expression"
 	"github.com/tidewatch/tidewatch/schemas"
 )
 
@@ -67,6 +69,7 @@ type mapping struct {
 	asked   []string
 	taken   map[string]bool
 	missing [][2]string // name, why
+	wrong   bool        // the node is no mapping, which was reported
 }
 
 // mapping begins to read names with values.
@@ -79,8 +82,10 @@ func (r *reader) mapping(n ast.Node, what string) *mapping {
 		m.entries = []*ast.MappingValueNode{n}
 	case *ast.NullNode:
 		r.report(m.at, 1, "%s is empty", what)
+		m.wrong = true
 	default:
 		r.report(m.at, 1, "%s is made of names with values, not %s", what, kindOf(n))
+		m.wrong = true
 	}
 	seen := map[string]bool{}
 	for _, e := range m.entries {
@@ -115,7 +120,7 @@ func (m *mapping) get(name string) ast.Node {
 // need is get for a name that must be there.
 func (m *mapping) need(name, why string) ast.Node {
 	n := m.get(name)
-	if n == nil && len(m.entries) > 0 {
+	if n == nil && !m.wrong {
 		m.missing = append(m.missing, [2]string{name, why})
 	}
 	return n
@@ -136,19 +141,33 @@ func (m *mapping) done() {
 	meant := map[string]bool{}
 	for _, e := range m.rest() {
 		name := keyOf(e)
-		meant[schemas.Nearest(name, m.asked)] = true
+		meant[nearest(name, m.asked)] = true
 		m.r.report(posOf(e.Key), len([]rune(name)), "unknown word `%s` in %s%s", name, m.what, suggestion(name, m.asked))
 	}
+	var missing []string
 	for _, miss := range m.missing {
 		if !meant[miss[0]] {
-			m.r.report(m.at, 1, "%s needs `%s`: %s", m.what, miss[0], miss[1])
+			missing = append(missing, fmt.Sprintf("`%s`: %s", miss[0], miss[1]))
 		}
 	}
+	if len(missing) > 0 {
+		m.r.report(m.at, 1, "%s needs %s", m.what, strings.Join(missing, "; and "))
+	}
+}
+
+// nearest is the name that was meant, or "". A slip of the finger is looked for first, then a half-known word such as
+// averge for avg; nobody means a name of one or two letters by a longer one.
+func nearest(name string, among []string) string {
+	if near := expression.Nearest(name, among); near != "" {
+		return near
+	}
+	long := slices.DeleteFunc(slices.Clone(among), func(s string) bool { return len(s) < 3 })
+	return schemas.Nearest(name, long)
 }
 
 // suggestion ends a message about an unknown name.
 func suggestion(name string, among []string) string {
-	switch near := schemas.Nearest(name, among); {
+	switch near := nearest(name, among); {
 	case near != "":
 		return ", did you mean `" + near + "`?"
 	case len(among) > 0:

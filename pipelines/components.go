@@ -1,0 +1,110 @@
+package pipelines
+
+import (
+	"context"
+	"time"
+
+	"github.com/tidewatch/tidewatch/engine"
+	"github.com/tidewatch/tidewatch/schemas"
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// Components are the constructors of everything a plan is made of. One file of the program fills all of them in; nothing
+// changes them afterwards. Operator constructors are called while a file is checked, and again for every task, so they
+// must be cheap and safe for concurrent use; their errors are shown to the author of the file.
+type Components struct {
+	Catalog *schemas.Catalog
+	// Formats and Aggregates are the known names, for suggestions.
+	Formats    []string
+	Aggregates []string
+
+	// NewDecoder reads records of a format into batches with these fields.
+	NewDecoder func(format string, d *schemas.Definition, fields []string) (stream.Decoder, error)
+
+	NewFilter  func(in *stream.Schema, expr string) (stream.Operator, error)
+	NewProject func(in *stream.Schema, columns []Column) (stream.Operator, error)
+	// ProjectSchema is what NewProject emits.
+	ProjectSchema func(in *stream.Schema, columns []Column) (*stream.Schema, error)
+	NewDedupe     func(in *stream.Schema, c DedupeConfig) (stream.Operator, error)
+
+	// CheckAggregate tells what is wrong with one aggregate; its Expr is a call such as avg(value).
+	CheckAggregate func(in *stream.Schema, a Column) error
+	// NewTumbling computes a window in one stage. NewFold computes the partials of one source partition and NewMerge
+	// what they add up to; in of NewMerge is that of NewFold. The schemas are those of rollup rows and of partials.
+	NewTumbling   func(in *stream.Schema, c WindowConfig) (stream.Operator, error)
+	NewFold       func(in *stream.Schema, c WindowConfig) (stream.Operator, error)
+	NewMerge      func(in *stream.Schema, c WindowConfig) (stream.Operator, error)
+	RollupSchema  func(in *stream.Schema, c WindowConfig) (*stream.Schema, error)
+	PartialSchema func(in *stream.Schema, c WindowConfig) (*stream.Schema, error)
+
+	// NewAlert judges the rows of a window and passes them on.
+	NewAlert func(rollup *stream.Schema, r RuleConfig) (stream.Operator, error)
+	// ReadTransition reads the body of a decision of NewAlert.
+	ReadTransition func(body []byte) (Transition, error)
+
+	// NewSink opens a sink for a task.
+	NewSink func(ctx context.Context, c SinkConfig, t engine.TaskContext) (stream.Sink, error)
+}
+
+// Column is a column that an operator computes.
+type Column struct{ Name, Expr string }
+
+// DedupeConfig describes a dedupe.
+type DedupeConfig struct {
+	By     []string
+	Within time.Duration
+}
+
+// WindowConfig describes a tumbling window.
+type WindowConfig struct {
+	Size     time.Duration
+	Lateness time.Duration
+	By       []string
+	// Aggregates are the computed columns in order; Expr is a call such as avg(value).
+	Aggregates []Column
+}
+
+// RuleConfig describes an alert rule on a rollup.
+type RuleConfig struct {
+	Pipeline, Version  string
+	Name, When         string
+	For, KeepFiringFor time.Duration
+	Severity           string
+	Labels             []Column // templates
+	Summary            string   // template
+	Window             time.Duration
+	// Groups is how many leading columns of the rollup name the group.
+	Groups int
+	// Topic is the source of the events, for evidence.
+	Topic string
+}
+
+// SinkConfig describes an output of a stage.
+type SinkConfig struct {
+	Kind     SinkKind
+	Pipeline string
+	Instance string
+	Output   string // the step; "source" and STEP.late too
+	Schema   *stream.Schema
+	Phases   []stream.Phase
+
+	// Of rows of a window: its length, its lateness, and how many leading columns name the group.
+	Window   time.Duration
+	Lateness time.Duration
+	Groups   int
+
+	Keep  time.Duration // redis
+	Topic string        // kafka: where to; parquet of the source: where from
+	Raw   bool          // parquet: the archive of a topic
+	Event string        // name and version of the event type, if the rows are events as they came
+}
+
+// Transition is what a case needs to know of a change of state.
+type Transition struct {
+	Name, Severity, Summary string
+	Labels                  map[string]string
+	From, To                string // inactive, pending, firing or resolved
+	At                      time.Time
+	Revised                 bool // only marks the alert: its state stays
+	Notifies                bool // somebody has to be told
+}

@@ -1,0 +1,204 @@
+package pipelines
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// flow follows the columns from step to step.
+func (k *checker) flow() {
+	var in *stream.Schema
+	origin := map[string]string{}
+	if k.l.def != nil {
+		if in = k.fullColumns(); in != nil {
+			for _, f := range in.Fields {
+				origin[f.Name] = f.Name
+			}
+		}
+		k.l.columns = in
+	}
+	for i := range k.l.steps {
+		s := &k.l.steps[i]
+		s.in, s.from, s.out, s.origin = in, origin, in, origin
+		k.place(i)
+		switch s.Kind {
+		case FilterStep:
+			k.filter(s)
+		case ProjectStep:
+			k.projectStep(s)
+		case WindowStep:
+			k.windowStep(s)
+		case DedupeStep:
+			k.dedupeStep(s)
+		case AlertStep:
+			k.alertStep(s)
+		}
+		in, origin = s.out, s.origin
+	}
+}
+
+// place checks what may come before what.
+func (k *checker) place(i int) {
+	s := k.l.steps[i]
+	switch {
+	case s.Kind == AlertStep && (k.l.window < 0 || k.l.window > i):
+		k.report(s.At, 5, "an alert judges the rows of a window: put a `window` before it")
+	case s.Kind != AlertStep && s.Kind != WindowStep && k.l.window >= 0 && k.l.window < i:
+		hint := ""
+		if s.Kind == FilterStep {
+			hint = ", or the condition into `when` of an alert"
+		}
+		k.report(s.At, len(s.Kind), "after a window only alerts can follow: put the %s before it%s", s.Kind, hint)
+	}
+}
+
+func (k *checker) filter(s *laidStep) {
+	if !s.Filter.IsSet() || s.in == nil {
+		return
+	}
+	if k.condition(s.Filter, s.in) {
+		if _, err := k.c.NewFilter(s.in, s.Filter.Value); err != nil {
+			k.complain(s.Filter, "%s", trimVerb(err))
+		}
+	}
+}
+
+func (k *checker) projectStep(s *laidStep) {
+	s.out, s.origin = nil, map[string]string{}
+	good := s.in != nil
+	for _, c := range s.Project {
+		// A field that is only kept may have a dot in its name; a computed one has to fit into expressions.
+		if c.Name.Value != c.Expr.Value && !columnName.MatchString(c.Name.Value) {
+			k.complain(c.Name, "the name of a column has letters, digits and _ only, at most 63")
+			good = false
+		}
+		if s.in == nil || !c.Expr.IsSet() {
+			continue
+		}
+		if !k.expressionOf(c.Expr, s.in) {
+			good = false
+		}
+		if from, ok := s.from[strings.TrimSpace(c.Expr.Value)]; ok {
+			s.origin[c.Name.Value] = from
+		}
+	}
+	if !good || len(s.Project) == 0 {
+		return
+	}
+	out, err := k.c.ProjectSchema(s.in, columnsOf(s.Project))
+	if err != nil {
+		k.report(s.At, len(s.Kind), "%s", trimVerb(err))
+		return
+	}
+	s.out = out
+}
+
+// fieldsOf checks that the columns exist.
+func (k *checker) fieldsOf(list []Text, in *stream.Schema) bool {
+	good := true
+	for _, t := range list {
+		if in != nil && in.Index(t.Value) < 0 {
+			k.complain(t, "%s", k.unknownColumn(t.Value, in))
+			good = false
+		}
+	}
+	return good
+}
+
+func (k *checker) unknownColumn(name string, in *stream.Schema) string {
+	if in == k.l.columns && k.l.def != nil {
+		return k.unknownField(name)
+	}
+	return "unknown column `" + name + "`" + suggestion(name, in.Names())
+}
+
+func (k *checker) windowStep(s *laidStep) {
+	w := s.Window
+	s.out, s.origin = nil, nil
+	k.windowTimes(w)
+	good := k.fieldsOf(w.By, s.in) && s.in != nil && w.Tumbling.Duration > 0 && len(w.By) > 0
+	for _, a := range w.Aggregates {
+		if !columnName.MatchString(a.Name.Value) {
+			k.complain(a.Name, "the name of a column has letters, digits and _ only, at most 63")
+			good = false
+		}
+		if hasText(w.By, a.Name.Value) {
+			k.complain(a.Name, "`%s` is a field of `by` already: give the aggregate another name", a.Name)
+			good = false
+		}
+		if !k.aggregate(a, s.in) {
+			good = false
+		}
+	}
+	if &k.l.steps[k.l.window] != s { // a second window was reported
+		return
+	}
+	k.keys(s)
+	if !good || len(w.Aggregates) == 0 {
+		return
+	}
+	out, err := k.c.RollupSchema(s.in, k.l.windowConfig())
+	if err != nil {
+		k.report(s.At, len(s.Kind), "%s", trimVerb(err))
+		return
+	}
+	s.out = out
+}
+
+// keys finds out whether each group of the window is in one partition.
+func (k *checker) keys(s *laidStep) {
+	k.l.keyed = k.contains(s.Window.By, s.from)
+	if topics := k.s.Source.Topics; len(topics) > 1 {
+		k.complain(topics[1], "a pipeline with a window reads one topic: the events of a group would be in several tasks")
+	}
+}
+
+// contains reports whether the columns hold everything that the source is keyed by.
+func (k *checker) contains(columns []Text, origin map[string]string) bool {
+	var from []string
+	for _, c := range columns {
+		from = append(from, origin[c.Value])
+	}
+	for _, key := range k.s.Source.KeyedBy {
+		if !slices.Contains(from, key.Value) {
+			return false
+		}
+	}
+	return len(k.s.Source.KeyedBy) > 0
+}
+
+func (k *checker) dedupeStep(s *laidStep) {
+	d := s.Dedupe
+	k.within(d.Within, "`within`", minWindow, maxDedupe)
+	good := k.fieldsOf(d.By, s.in) && s.in != nil && d.Within.Duration > 0 && len(d.By) > 0
+	if topics := k.s.Source.Topics; len(topics) > 1 {
+		k.complain(topics[1], "a pipeline with a dedupe reads one topic: repeats would be in several tasks")
+	}
+	if len(d.By) > 0 && k.l.def != nil && !k.contains(d.By, s.from) {
+		k.report(s.At, len(s.Kind), "repeats may be in different partitions, and a dedupe cannot be merged: %s", k.keyAdvice(d.By, s.from))
+	}
+	if !good {
+		return
+	}
+	if _, err := k.c.NewDedupe(s.in, DedupeConfig{values(d.By), d.Within.Duration}); err != nil {
+		k.report(s.At, len(s.Kind), "%s", trimVerb(err))
+	}
+}
+
+func (k *checker) keyAdvice(by []Text, origin map[string]string) string {
+	if keys := k.s.Source.KeyedBy; len(keys) > 0 {
+		return "`by` must contain all of `keyed_by` (" + quoted(values(keys)) + ")"
+	}
+	var from []string
+	for _, b := range by {
+		if o := origin[b.Value]; o != "" {
+			from = append(from, o)
+		}
+	}
+	if len(from) == 0 {
+		from = values(by)
+	}
+	return "if the producers choose the partition by these fields, say so in the source: `keyed_by: [" + strings.Join(from, ", ") + "]`"
+}
