@@ -1,0 +1,262 @@
+package expression
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
+)
+
+// patcher rewrites a checked part of an expression for the VM: every operator and function becomes a call of ours, so that
+// nulls mean what the package says and nothing fails. What it leaves as it is cannot fail: literals, conditionals, let,
+// and the loops over lists.
+type patcher struct {
+	functions map[string]*builtin.Function // what is called, by name
+	lets      int
+}
+
+// The names of our functions hold a character that no identifier has.
+const prefix = "#"
+
+func (p *patcher) call(name string, fn func(args ...any) (any, error), args ...ast.Node) ast.Node {
+	name = prefix + name
+	p.functions[name] = &builtin.Function{Name: name, Func: fn}
+	return &ast.CallNode{Callee: &ast.IdentifierNode{Value: name}, Arguments: args}
+}
+
+func (p *patcher) patchAll(nodes []ast.Node) {
+	for i := range nodes {
+		p.patch(&nodes[i])
+	}
+}
+
+// condition patches a part whose value decides something.
+func (p *patcher) condition(at *ast.Node) {
+	p.patch(at)
+	ast.Patch(at, p.call("truth", truth, *at))
+}
+
+func (p *patcher) patch(at *ast.Node) {
+	switch n := (*at).(type) {
+	case *ast.UnaryNode:
+		p.unary(at, n)
+	case *ast.BinaryNode:
+		p.binary(at, n)
+	case *ast.ConditionalNode:
+		p.condition(&n.Cond)
+		p.patch(&n.Exp1)
+		p.patch(&n.Exp2)
+	case *ast.MemberNode:
+		p.patch(&n.Node)
+		p.patch(&n.Property)
+		ast.Patch(at, p.call("member", member, n.Node, n.Property))
+	case *ast.SliceNode:
+		p.patch(&n.Node)
+		ast.Patch(at, p.call("slice", slice, n.Node, p.bound(n.From), p.bound(n.To)))
+	case *ast.CallNode:
+		p.userCall(at, n)
+	case *ast.BuiltinNode:
+		p.builtin(at, n)
+	case *ast.VariableDeclaratorNode:
+		p.patch(&n.Value)
+		p.patch(&n.Expr)
+	default:
+		p.parts(n)
+	}
+}
+
+func (p *patcher) parts(n ast.Node) {
+	switch n := n.(type) {
+	case *ast.PredicateNode:
+		p.patch(&n.Node)
+	case *ast.SequenceNode:
+		p.patchAll(n.Nodes)
+	case *ast.ArrayNode:
+		p.patchAll(n.Nodes)
+	case *ast.MapNode:
+		p.patchAll(n.Pairs)
+	case *ast.PairNode:
+		p.patch(&n.Key)
+		p.patch(&n.Value)
+	}
+}
+
+func (p *patcher) bound(n ast.Node) ast.Node {
+	if n == nil {
+		return &ast.ConstantNode{Value: open{}}
+	}
+	p.patch(&n)
+	return n
+}
+
+func (p *patcher) unary(at *ast.Node, n *ast.UnaryNode) {
+	switch n.Operator {
+	case "!", "not":
+		p.condition(&n.Node)
+	case "-":
+		p.patch(&n.Node)
+		ast.Patch(at, p.call("-", negate, n.Node))
+	default:
+		p.patch(&n.Node)
+		ast.Patch(at, p.call("+", itself, n.Node))
+	}
+}
+
+func isNil(n ast.Node) bool {
+	_, ok := n.(*ast.NilNode)
+	return ok
+}
+
+func (p *patcher) binary(at *ast.Node, n *ast.BinaryNode) {
+	switch n.Operator {
+	case "and", "&&", "or", "||":
+		p.condition(&n.Left)
+		p.condition(&n.Right)
+		return
+	}
+	p.patch(&n.Left)
+	p.patch(&n.Right)
+	switch n.Operator {
+	case "??":
+	case "..":
+		p.span(at, n)
+	case "==", "!=", "<", "<=", ">", ">=":
+		p.comparison(at, n)
+	case "in":
+		ast.Patch(at, p.call("in", in, n.Left, n.Right))
+	case "matches":
+		p.matches(at, n)
+	case "contains":
+		ast.Patch(at, p.call("contains", textTest(strings.Contains), n.Left, n.Right))
+	case "startsWith":
+		ast.Patch(at, p.call("startsWith", textTest(strings.HasPrefix), n.Left, n.Right))
+	case "endsWith":
+		ast.Patch(at, p.call("endsWith", textTest(strings.HasSuffix), n.Left, n.Right))
+	default:
+		op := arithmeticOperator(n.Operator)
+		ast.Patch(at, p.call("calculate"+op, func(args ...any) (any, error) { return calculate(op, args[0], args[1]), nil }, n.Left, n.Right))
+	}
+}
+
+// arithmeticOperator maps the two ways to write a power to one.
+func arithmeticOperator(op string) string {
+	if op == "^" {
+		return "**"
+	}
+	return op
+}
+
+func (p *patcher) comparison(at *ast.Node, n *ast.BinaryNode) {
+	if n.Operator == "==" || n.Operator == "!=" {
+		asked := n.Left
+		if isNil(n.Left) {
+			asked = n.Right
+		}
+		if isNil(n.Left) || isNil(n.Right) {
+			if n.Operator == "==" {
+				ast.Patch(at, p.call("null", isNull, asked))
+			} else {
+				ast.Patch(at, p.call("notnull", notNull, asked))
+			}
+			return
+		}
+	}
+	op := comparisons[n.Operator]
+	ast.Patch(at, p.call("compare"+n.Operator, func(args ...any) (any, error) { return compareValues(op, args[0], args[1]), nil }, n.Left, n.Right))
+}
+
+func (p *patcher) matches(at *ast.Node, n *ast.BinaryNode) {
+	if s, ok := n.Right.(*ast.StringNode); ok {
+		if r, err := regexp.Compile(s.Value); err == nil {
+			n.Right = &ast.ConstantNode{Value: r}
+		}
+	}
+	ast.Patch(at, p.call("matches", matches, n.Left, n.Right))
+}
+
+// span makes a .. b null where a bound is. The VM itself counts the elements against its budget.
+func (p *patcher) span(at *ast.Node, n *ast.BinaryNode) {
+	ast.Patch(at, p.guarded([]ast.Node{n.Left, n.Right}, func(args []ast.Node) ast.Node {
+		return &ast.BinaryNode{Operator: "..", Left: args[0], Right: args[1]}
+	}))
+}
+
+// guarded evaluates the arguments once, and gives nil where one of them is nil.
+func (p *patcher) guarded(args []ast.Node, build func(args []ast.Node) ast.Node) ast.Node {
+	names := make([]string, len(args))
+	vars := make([]ast.Node, len(args))
+	for i := range args {
+		p.lets++
+		names[i] = fmt.Sprintf("%s%d", prefix, p.lets)
+		vars[i] = &ast.IdentifierNode{Value: names[i]}
+	}
+	var result ast.Node = &ast.ConditionalNode{Cond: p.call("anynull", anyNull, vars...), Exp1: &ast.NilNode{}, Exp2: build(slices.Clone(vars))}
+	for i, arg := range slices.Backward(args) {
+		result = &ast.VariableDeclaratorNode{Name: names[i], Value: arg, Expr: result}
+	}
+	return result
+}
+
+func anyNull(args ...any) (any, error) { return slices.Contains(args, nil), nil }
+
+func (p *patcher) userCall(at *ast.Node, n *ast.CallNode) {
+	p.patchAll(n.Arguments)
+	callee, ok := n.Callee.(*ast.MemberNode)
+	if !ok {
+		return
+	}
+	p.patch(&callee.Node)
+	name := callee.Property.(*ast.StringNode).Value
+	method := methods[name]
+	args := append([]ast.Node{callee.Node}, n.Arguments...)
+	ast.Patch(at, p.call("method"+name, func(args ...any) (any, error) { return method(args[0], args[1:]), nil }, args...))
+}
+
+func (p *patcher) builtin(at *ast.Node, n *ast.BuiltinNode) {
+	if slices.Contains(loops, n.Name) {
+		p.loop(n)
+		return
+	}
+	p.patchAll(n.Arguments)
+	fn := integer
+	switch n.Name {
+	case "int":
+	case "repeat":
+		fn = repeatText
+	default:
+		fn = total(builtin.Builtins[builtin.Index[n.Name]])
+	}
+	ast.Patch(at, p.call("function"+n.Name, fn, n.Arguments...))
+}
+
+// loop leaves the loop to the VM and sees to it that it gets a list, and from its predicate what it can use.
+func (p *patcher) loop(n *ast.BuiltinNode) {
+	p.patch(&n.Arguments[0])
+	n.Arguments[0] = p.call("list", list, n.Arguments[0])
+	if n.Name == "sum" {
+		p.sum(n)
+		return
+	}
+	if len(n.Arguments) == 1 { // count of a list of conditions
+		n.Arguments = append(n.Arguments, &ast.PredicateNode{Node: &ast.PointerNode{}})
+	}
+	body := n.Arguments[1].(*ast.PredicateNode)
+	if n.Name == "map" {
+		p.patch(&body.Node)
+		return
+	}
+	p.condition(&body.Node)
+}
+
+// sum adds what is a number.
+func (p *patcher) sum(n *ast.BuiltinNode) {
+	if len(n.Arguments) == 1 {
+		n.Arguments = append(n.Arguments, &ast.PredicateNode{Node: &ast.PointerNode{}})
+	}
+	body := n.Arguments[1].(*ast.PredicateNode)
+	p.patch(&body.Node)
+	ast.Patch(&body.Node, p.call("number", number, body.Node))
+}
