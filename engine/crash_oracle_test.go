@@ -117,11 +117,11 @@ func rows(counts map[string]int) string {
 
 // counter is a tumbling count by key, as short as it can be; it decides about every closed window.
 type counter struct {
-	windows map[stream.Time]*window
+	windows map[stream.Time]*countWindow
 	out     *stream.Batch
 }
 
-type window struct {
+type countWindow struct {
 	counts map[string]int64
 	dirty  map[string]bool
 	closed bool
@@ -130,7 +130,7 @@ type window struct {
 var countSchema = &stream.Schema{Fields: []stream.Field{{Name: "key", Kind: stream.String}, {Name: "n", Kind: stream.Int}}}
 
 func newCounter() *counter {
-	return &counter{windows: map[stream.Time]*window{}, out: stream.NewBatch(countSchema)}
+	return &counter{windows: map[stream.Time]*countWindow{}, out: stream.NewBatch(countSchema)}
 }
 
 func (c *counter) Grids() stream.Grids {
@@ -148,7 +148,7 @@ func (c *counter) Process(b *stream.Batch, out stream.Emitter) error {
 		w := c.windows[start]
 		if w == nil {
 			// A window that opens behind the mark is closed already: its first event is a revision.
-			w = &window{counts: map[string]int64{}, dirty: map[string]bool{}, closed: b.Mark[i] != stream.NoTime && end <= b.Mark[i]}
+			w = &countWindow{counts: map[string]int64{}, dirty: map[string]bool{}, closed: b.Mark[i] != stream.NoTime && end <= b.Mark[i]}
 			c.windows[start] = w
 		}
 		if w.closed {
@@ -186,7 +186,7 @@ func (c *counter) Advance(to stream.Advance, out stream.Emitter) error {
 	return nil
 }
 
-func (w *window) text() string {
+func (w *countWindow) text() string {
 	counts := map[string]int{}
 	for k, n := range w.counts {
 		counts[k] = int(n)
@@ -265,7 +265,7 @@ func (c *counter) Restore(r *stream.StateReader) error {
 	r.Section("windows")
 	for range r.Len(3) {
 		s := stream.Time(r.Int())
-		w := &window{counts: map[string]int64{}, dirty: map[string]bool{}, closed: r.Uint() == 1}
+		w := &countWindow{counts: map[string]int64{}, dirty: map[string]bool{}, closed: r.Uint() == 1}
 		for range r.Len(2) {
 			k := r.Text()
 			w.counts[k] = r.Int()

@@ -97,18 +97,24 @@ func newHistory(seed uint64) *history {
 	return h
 }
 
-// run produces the log in pieces while lives come and go, and lets a last, healthy life finish.
 func (h *history) run(t *testing.T) {
-	var zombies []*process
 	produced := 0
-	produce := func(n int) {
+	h.lives(t, h.start, func(n int) {
 		for ; n > 0 && produced < len(h.events); n-- {
 			h.world.Append(streamtest.LogID{Topic: "events"}, h.events[produced].message())
 			produced++
 		}
-	}
+	})
+}
+
+// everything is more than any log of a history holds.
+const everything = 10_000
+
+// lives produces the log in pieces while lives come and go, and lets a last, healthy life finish.
+func (h *history) lives(t *testing.T, start func(streamtest.Plan) *process, produce func(n int)) {
+	var zombies []*process
 	for range h.rng.IntN(5) {
-		p := h.start(h.faults())
+		p := start(h.faults())
 		for range 1 + h.rng.IntN(6) {
 			produce(h.rng.IntN(20))
 			if !p.live(t, h.while()) {
@@ -126,8 +132,8 @@ func (h *history) run(t *testing.T) {
 			p.stop()
 		}
 	}
-	last := h.start(nil)
-	produce(len(h.events))
+	last := start(nil)
+	produce(everything)
 	for i, z := range zombies {
 		last.live(t, time.Duration(h.rng.IntN(200))*time.Millisecond)
 		if h.rng.IntN(2) == 0 || i > 0 {
@@ -137,7 +143,7 @@ func (h *history) run(t *testing.T) {
 		z.life.Kill()
 		z.stop()
 	}
-	last.live(t, 2*time.Second)
+	last.live(t, 3*time.Second)
 	last.stop()
 }
 

@@ -154,7 +154,7 @@ func (l *lane) rows(ctx context.Context, lo, hi int) error {
 	b.View(&l.view, lo, hi)
 	l.view.Mark = l.marks[:0]
 	mark, record := l.marker.Marks()
-	nextMark, nextRecord := l.grids.Next(mark), l.grids.Next(record)
+	nextMark, nextRecord := l.next(mark), l.next(record)
 	n := l.marker.Fold(&l.view, 0, nextMark, nextRecord)
 	l.marks = l.view.Mark
 	rows := &l.view
@@ -176,6 +176,15 @@ func (l *lane) rows(ctx context.Context, lo, hi int) error {
 		return nil
 	}
 	return l.chain.advance(ctx, stream.Advance{Mark: mark, RecordMark: record, At: l.at})
+}
+
+// next is where the operators are told of progress after mark. The first progress of all is told at once: the second
+// stage of a re-keyed pipeline may hold windows by then that end before it.
+func (l *lane) next(mark stream.Time) stream.Time {
+	if mark == stream.NoTime {
+		return mark + 1
+	}
+	return l.grids.Next(mark)
 }
 
 // count keeps the size of the part.
@@ -253,7 +262,7 @@ func (l *lane) control(ctx context.Context, c *stream.Control) error {
 	before, recordBefore := l.marker.Marks()
 	l.marker.Tick(c.Mark)
 	mark, record := l.marker.Marks()
-	if mark < l.grids.Next(before) && record < l.grids.Next(recordBefore) {
+	if mark < l.next(before) && record < l.next(recordBefore) {
 		return nil
 	}
 	return l.chain.advance(ctx, stream.Advance{Mark: mark, RecordMark: record, At: l.at, Provisional: true})

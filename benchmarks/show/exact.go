@@ -141,7 +141,7 @@ func (r *exactRun) all(ctx context.Context, workers int, seed uint64) (*exactRep
 	if err := o.Query(ctx, "SELECT mark FROM final_mark", &end); err != nil {
 		return nil, err
 	}
-	tasks, err := r.c.await(ctx, 4*time.Minute, []want{{"exact", "fold", exactPartitions}, {"exact", "merge", exactMerges}, {"archive.metrics", "main", exactPartitions}},
+	tasks, err := r.c.await(ctx, 4*time.Minute, []want{{"exact", "fold", exactPartitions}, {"exact", "merge", exactMerges}, {"archive.metrics", "archive", exactPartitions}},
 		func(all []task) bool { return reached(all, time.UnixMilli(end[0].Mark)) })
 	if err != nil {
 		return nil, err

@@ -84,49 +84,66 @@ func (s *LiveSink) Reveal(context.Context, stream.Receipt) error { return nil }
 // Close implements stream.Sink.
 func (s *LiveSink) Close() error { return nil }
 
-// FileSink is a fake of a sink of final rows: one object a window. Rows of a window arrive in one crossing, so an epoch
-// that holds a window holds it whole.
+// FileSink is a fake of a sink of final rows. Rows of a window arrive in one crossing, so an epoch that holds a window
+// holds it whole.
 type FileSink struct {
-	l    *Life
-	name string
-	rows map[stream.Time]*strings.Builder
+	l     *Life
+	name  string
+	byRow bool
+	files map[string]*strings.Builder // by the rest of the visible name
 }
 
-// FileSink returns the life's file sink; visible objects are called name/window.
+// FileSink returns the life's file sink with one object a window: visible objects are called name/window.
 func (l *Life) FileSink(name string) *FileSink {
-	return &FileSink{l: l, name: name, rows: map[stream.Time]*strings.Builder{}}
+	return &FileSink{l: l, name: name, files: map[string]*strings.Builder{}}
+}
+
+// RowFileSink is a FileSink with an object for each row, called name/window/first column: for stages whose tasks share
+// windows.
+func (l *Life) RowFileSink(name string) *FileSink {
+	s := l.FileSink(name)
+	s.byRow = true
+	return s
 }
 
 type fileReceipt map[string]string // staged key to visible key
 
 // Write implements stream.Sink.
 func (s *FileSink) Write(_ context.Context, b *stream.Batch) error {
-	out := s.rows[b.Window.Start]
-	if out == nil {
-		out = &strings.Builder{}
-		s.rows[b.Window.Start] = out
-	}
 	for i := range b.Len() {
-		fmt.Fprintf(out, "%s %v\n", Text(b, i), b.Provisional)
+		if s.byRow {
+			s.file(fmt.Sprint(b.Window.Start, "/", b.Cols[0].Value(i))).WriteString(Text(b, i))
+			continue
+		}
+		fmt.Fprintf(s.file(b.Window.Start.String()), "%s %v\n", Text(b, i), b.Provisional)
 	}
 	return nil
 }
 
+func (s *FileSink) file(name string) *strings.Builder {
+	f := s.files[name]
+	if f == nil {
+		f = &strings.Builder{}
+		s.files[name] = f
+	}
+	return f
+}
+
 // Stage implements stream.Sink.
 func (s *FileSink) Stage(e stream.Epoch) stream.Work {
-	if len(s.rows) == 0 {
+	if len(s.files) == 0 {
 		return nil
 	}
-	rows := s.rows
-	s.rows = map[stream.Time]*strings.Builder{}
+	files := s.files
+	s.files = map[string]*strings.Builder{}
 	return func(ctx context.Context) (stream.Receipt, error) {
 		receipt := fileReceipt{}
-		for window, text := range rows {
-			staged := e.Prefix + s.name + "/" + window.String()
+		for name, text := range files {
+			staged := e.Prefix + s.name + "/" + name
 			if err := s.l.Objects().Put(ctx, staged, []byte(text.String())); err != nil {
 				return nil, err
 			}
-			receipt[staged] = s.name + "/" + window.String()
+			receipt[staged] = s.name + "/" + name
 		}
 		return json.Marshal(receipt)
 	}

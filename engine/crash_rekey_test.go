@@ -1,0 +1,237 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/tidewatch/tidewatch/engine"
+	"github.com/tidewatch/tidewatch/internal/clock"
+	"github.com/tidewatch/tidewatch/operators/aggregate"
+	"github.com/tidewatch/tidewatch/operators/window"
+	"github.com/tidewatch/tidewatch/stream"
+	"github.com/tidewatch/tidewatch/stream/streamtest"
+)
+
+// TestCrashesWithRekeying is TestCrashes over a pipeline of two stages: three source partitions, the shipped window
+// operators, an internal topic of two partitions in which records may come twice. The oracle sees the three logs only.
+func TestCrashesWithRekeying(t *testing.T) {
+	n := *histories
+	switch {
+	case n == 0 && testing.Short():
+		n = 300
+	case n == 0:
+		n = 5000
+	}
+	for seed := *firstSeed; seed < *firstSeed+n; seed++ {
+		synctest.Test(t, func(t *testing.T) {
+			h := newRekeyed(uint64(seed))
+			h.run(t)
+			if diff := h.check(); diff != "" {
+				t.Fatalf("seed %d (run with -seed %d -histories 1): %s", seed, seed, diff)
+			}
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+const (
+	rekeySources = 3
+	rekeyMerges  = 2
+)
+
+// rekeyed is a history of the two-stage pipeline.
+type rekeyed struct {
+	*history
+	logs [rekeySources][]event
+}
+
+func newRekeyed(seed uint64) *rekeyed {
+	r := &rekeyed{history: newHistory(seed)}
+	h := r.history
+	h.events = nil
+	at := 1000 * time.Second
+	for range 20 + h.rng.IntN(80) {
+		at += time.Duration(h.rng.IntN(2500)) * time.Millisecond
+		e := event{at: at - time.Duration(h.rng.IntN(4000))*time.Millisecond, key: string(rune('a' + h.rng.IntN(4)))}
+		if h.rng.IntN(12) == 0 {
+			e.at -= time.Duration(h.rng.IntN(60)) * time.Second
+		}
+		e.bad = h.rng.IntN(15) == 0
+		p := h.rng.IntN(rekeySources)
+		r.logs[p] = append(r.logs[p], e)
+	}
+	for p := range r.logs { // every source ends behind all windows, so that everything is decided and final
+		for k := range 3 {
+			r.logs[p] = append(r.logs[p], event{at: at + time.Duration(k+1)*40*time.Second, key: fmt.Sprint("end", p)})
+		}
+	}
+	return r
+}
+
+// plan makes the pipeline for one life.
+func (r *rekeyed) plan(life *streamtest.Life) *engine.Plan {
+	spec, err := aggregate.Parse("count()")
+	if err != nil {
+		panic(err)
+	}
+	spec.Name = "n"
+	cfg := &window.Config{Size: size, Lateness: lateness, By: []string{"key"}, Aggregates: []aggregate.Spec{spec}}
+	partial, err := window.PartialSchema(cfg, eventSchema)
+	if err != nil {
+		panic(err)
+	}
+	p := &engine.Plan{Pipeline: "counts", Instance: "counts@1"}
+	times := engine.Time{OutOfOrder: disorder, MaxJump: time.Hour, Lateness: lateness}
+	every := engine.Intervals{Epoch: 50 * time.Millisecond, Snapshot: 150 * time.Millisecond, Publish: 70 * time.Millisecond}
+	fold := &engine.Stage{
+		Plan: p, Name: "fold", Topics: []string{"events"}, Internal: "partials", InternalPartitions: rekeyMerges, Time: times, Interval: every,
+		NewDecoder: func() (stream.Decoder, error) { return &eventDecoder{}, nil },
+		NewSteps: func(engine.TaskContext) ([]engine.Step, error) {
+			op, err := window.NewFold(cfg, eventSchema)
+			return []engine.Step{{Name: "counts", Operator: op}}, err
+		},
+		NewSinks: func(context.Context, engine.TaskContext) ([]engine.Output, error) { return nil, nil },
+	}
+	merge := &engine.Stage{
+		Plan: p, Name: "merge", Topics: []string{"partials"}, Partial: partial, Time: times, Interval: every,
+		NewSteps: func(engine.TaskContext) ([]engine.Step, error) {
+			op, err := window.NewMerge(&window.MergeConfig{Config: *cfg, In: eventSchema})
+			return []engine.Step{{Name: "counts", Operator: op}, {Name: "judge", Operator: judge{}}}, err
+		},
+		NewSinks: func(context.Context, engine.TaskContext) ([]engine.Output, error) {
+			phases := []stream.Phase{stream.Live, stream.Closed, stream.Revised}
+			return []engine.Output{
+				{Name: "live", Of: "counts", Phases: phases, Live: true, Sink: life.LiveSink(1)},
+				{Name: "files", Of: "counts", Phases: []stream.Phase{stream.Final}, Sink: life.RowFileSink("rollups")},
+			}, nil
+		},
+	}
+	p.Stages = []*engine.Stage{fold, merge}
+	return p
+}
+
+// judge decides about every row of a closed window, as an alert rule would.
+type judge struct{}
+
+func (judge) Process(b *stream.Batch, out stream.Emitter) error {
+	if b.Phase != stream.Closed {
+		return nil
+	}
+	for i := range b.Len() {
+		id := fmt.Sprint("closed ", b.Window.Start, " ", b.Cols[0].Text(i))
+		if err := out.Decide(stream.Decision{ID: id, Body: []byte(streamtest.Text(b, i))}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+func (judge) Advance(stream.Advance, stream.Emitter) error { return nil }
+func (judge) Snapshot(*stream.StateWriter) error           { return nil }
+func (judge) Restore(*stream.StateReader) error            { return nil }
+
+func (r *rekeyed) start(faults streamtest.Plan) *process {
+	h := r.history
+	life := streamtest.NewLife(h.world, faults)
+	topics := map[string]int32{"events": rekeySources, "partials": rekeyMerges}
+	p := &process{life: life, source: life.Source(topics, rand.New(rand.NewPCG(h.seed, h.rng.Uint64()))), done: make(chan error, 1)}
+	runner := engine.NewRunner(engine.Config{
+		Source: p.source, Store: life.Claims(), Objects: life.Objects(), Clock: clock.System{},
+		NewDeadLetters: func(engine.TaskContext) (engine.DeadLetters, error) { return life.DeadLetters(), nil },
+		NewInternal:    func(engine.TaskContext) (engine.LogWriter, error) { return life.Writer("partials"), nil },
+		Log:            slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Observer: nobody{},
+		DrainTimeout: time.Second, Retention: 2 * time.Second, WatchEvery: 300 * time.Millisecond,
+	}, []*engine.Plan{r.plan(life)})
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	go func() { p.done <- runner.Run(ctx) }()
+	return p
+}
+
+func (r *rekeyed) run(t *testing.T) {
+	var at [rekeySources]int
+	produce := func(n int) {
+		for ; n > 0; n-- {
+			p := r.rng.IntN(rekeySources)
+			if at[p] < len(r.logs[p]) {
+				r.world.Append(streamtest.LogID{Topic: "events", Partition: int32(p)}, r.logs[p][at[p]].message())
+				at[p]++
+			}
+		}
+	}
+	r.lives(t, r.start, produce)
+}
+
+func (r *rekeyed) check() string {
+	if err := r.world.Violation(); err != nil {
+		return err.Error()
+	}
+	live, files, decisions := r.oracle()
+	got := map[string]string{}
+	for k, v := range r.world.Live() {
+		if !strings.HasPrefix(k, "dead|") {
+			got[k] = v.Content
+		}
+	}
+	if d := diff(got, live); d != "" {
+		return "live values: " + d
+	}
+	if d := diff(r.world.Visible(), files); d != "" {
+		return "files: " + d
+	}
+	decided := map[string]string{}
+	for _, d := range r.world.Decisions() {
+		decided[d.ID] = string(d.Body)
+	}
+	if d := diff(decided, decisions); d != "" {
+		return "decisions: " + d
+	}
+	return ""
+}
+
+// oracle counts with maps. A row is closed with what each source had counted before its own mark passed the window's end.
+func (r *rekeyed) oracle() (live, files, decisions map[string]string) {
+	live, files, decisions = map[string]string{}, map[string]string{}, map[string]string{}
+	type cell struct {
+		window time.Duration
+		key    string
+	}
+	all, onTime := map[cell]int{}, map[cell]int{}
+	lowest := time.Duration(1<<62 - 1)
+	for _, log := range r.logs {
+		front := -time.Hour
+		for _, e := range log {
+			mark, w := front-disorder, e.at.Truncate(size)
+			if e.bad || front > 0 && w+size+lateness <= mark {
+				continue
+			}
+			c := cell{w, e.key}
+			all[c]++
+			if front < 0 || w+size > mark {
+				onTime[c]++
+			}
+			front = max(front, e.at)
+		}
+		lowest = min(lowest, front-disorder)
+	}
+	for c, n := range all {
+		text := fmt.Sprintf("%s %d", c.key, n)
+		live[fmt.Sprintf("%s|%s", stream.Time(c.window), c.key)] = text
+		if c.window+size+lateness <= lowest {
+			files[fmt.Sprintf("rollups/%s/%s", stream.Time(c.window), c.key)] = text
+		}
+		if m := onTime[c]; m > 0 && c.window+size <= lowest {
+			decisions[fmt.Sprint("closed ", stream.Time(c.window), " ", c.key)] = fmt.Sprintf("%s %d", c.key, m)
+		}
+	}
+	return live, files, decisions
+}
