@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewatch/tidewatch/internal/clock"
+	"github.com/tidewatch/tidewatch/pipelines"
+	"github.com/tidewatch/tidewatch/sinks/redis"
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// queryFlags are what query is told.
+type queryFlags struct {
+	where    map[string]string
+	columns  []string
+	last     string
+	from, to string
+}
+
+func (a *app) queryCommand() *cobra.Command {
+	var f queryFlags
+	c := &cobra.Command{
+		Use: "query PIPELINE[/OUTPUT]", Short: "Read rollups", Args: cobra.ExactArgs(1),
+		Long: "Reads the rollups of a pipeline as they are now. Times are those of the windows' starts; the line on standard error says up\n" +
+			"to which event time they are complete.",
+		Example: "  tidewatch query host-cpu --where host=web-7 --last 15m\n  tidewatch query host-cpu/cpu --from 2026-01-01T00:00:00Z --to now -o csv",
+		RunE:    func(c *cobra.Command, args []string) error { return a.query(c.Context(), args[0], &f) },
+	}
+	fl := c.Flags()
+	fl.StringToStringVar(&f.where, "where", nil, "values of group columns, name=value; may be repeated")
+	fl.StringSliceVar(&f.columns, "column", nil, "aggregates wanted; default all")
+	fl.StringVar(&f.last, "last", "", "span up to now, such as 15m or 7d; default 15m")
+	fl.StringVar(&f.from, "from", "", "begin: RFC 3339, epoch seconds or milliseconds, or now-15m")
+	fl.StringVar(&f.to, "to", "", "end; default now")
+	c.MarkFlagsMutuallyExclusive("last", "from")
+	c.MarkFlagsMutuallyExclusive("last", "to")
+	return c
+}
+
+// span is the queried time; event times may be a little ahead of this machine's clock, so an open end is a minute on.
+func (f *queryFlags) span(now time.Time) (from, to stream.Time, err error) {
+	to = stream.TimeOf(now.Add(time.Minute))
+	if f.to != "" {
+		if to, err = parseTime(f.to, now); err != nil {
+			return 0, 0, fmt.Errorf("--to: %w", err)
+		}
+	}
+	if f.from != "" {
+		if from, err = parseTime(f.from, now); err != nil {
+			return 0, 0, fmt.Errorf("--from: %w", err)
+		}
+		return from, to, nil
+	}
+	last := f.last
+	if last == "" {
+		last = "15m"
+	}
+	d, err := pipelines.ParseDuration(last)
+	if err != nil {
+		return 0, 0, fmt.Errorf("--last: %w", err)
+	}
+	return stream.TimeOf(now.Add(-d)), to, nil
+}
+
+// parseTime reads RFC 3339, epoch seconds or milliseconds, now, and now-15m.
+func parseTime(s string, now time.Time) (stream.Time, error) {
+	if rest, ok := strings.CutPrefix(s, "now"); ok {
+		if rest == "" {
+			return stream.TimeOf(now), nil
+		}
+		d, err := pipelines.ParseDuration(strings.TrimPrefix(rest, "-"))
+		if err != nil || rest[0] != '-' {
+			return 0, fmt.Errorf("%q is not a time such as now-15m", s)
+		}
+		return stream.TimeOf(now.Add(-d)), nil
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		if n > 1e11 { // milliseconds since 1973, seconds until 5138
+			return stream.Time(n) * stream.Time(time.Millisecond), nil
+		}
+		return stream.Time(n) * stream.Time(time.Second), nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a time: use RFC 3339, epoch seconds or milliseconds, or now-15m", s)
+	}
+	return stream.TimeOf(t), nil
+}
+
+func (a *app) query(ctx context.Context, target string, f *queryFlags) error {
+	if err := a.checkOutput(); err != nil {
+		return err
+	}
+	c, err := a.load()
+	if err != nil {
+		return err
+	}
+	from, to, err := f.span(clock.System{}.Now())
+	if err != nil {
+		return fail(exitUsage, err)
+	}
+	rc := redis.Default()
+	rc.URL = c.Redis.URL
+	client, err := redis.Open(rc, clock.System{})
+	if err != nil {
+		return fail(exitUsage, err)
+	}
+	defer client.Close()
+	out, err := findOutput(ctx, client, target)
+	if err != nil {
+		return err
+	}
+	res, err := client.Read(ctx, redis.Query{Output: out, From: from, To: to, Where: f.where, Columns: f.columns})
+	if err != nil {
+		code := exitDependency
+		if stream.KindOfError(err) == stream.Reject {
+			code = exitUsage
+		}
+		return fail(code, err)
+	}
+	if !a.quiet {
+		fmt.Fprintf(a.errs, "complete through %s\n", res.CompleteThrough)
+	}
+	return a.print(points(&out, res))
+}
+
+// findOutput resolves PIPELINE or PIPELINE/OUTPUT.
+func findOutput(ctx context.Context, client *redis.Client, target string) (redis.Output, error) {
+	pipeline, name, _ := strings.Cut(target, "/")
+	all, err := client.Outputs(ctx)
+	if err != nil {
+		return redis.Output{}, fail(exitDependency, err)
+	}
+	var found []redis.Output
+	var known []string
+	for _, o := range all {
+		known = append(known, o.Pipeline+"/"+o.Name)
+		if o.Pipeline == pipeline && (name == "" || o.Name == name) {
+			found = append(found, o)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return redis.Output{}, fail(exitUsage, fmt.Errorf("pipeline %s has several outputs; choose one of %s", pipeline, strings.Join(known, ", ")))
+	case len(known) == 0:
+		return redis.Output{}, fail(exitNotFound, errors.New("Redis holds no rollups yet; is a worker running?"))
+	}
+	slices.Sort(known)
+	return redis.Output{}, fail(exitNotFound, fmt.Errorf("there is no output %s; there are %s", target, strings.Join(known, ", ")))
+}
+
+// points makes a row of every point: time, labels, values; ordered by time, then labels.
+func points(o *redis.Output, res *redis.Result) *listing {
+	l := &listing{columns: []string{"time"}}
+	for _, c := range o.Columns[:o.Groups] {
+		l.columns = append(l.columns, c.Name)
+	}
+	l.columns = append(l.columns, res.Columns...)
+	type point struct {
+		at     stream.Time
+		series int
+		i      int
+	}
+	var all []point
+	for s := range res.Series {
+		for i, at := range res.Series[s].Start {
+			all = append(all, point{at, s, i})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b point) int { // series are sorted by their labels already
+		switch {
+		case a.at < b.at:
+			return -1
+		case a.at > b.at:
+			return 1
+		}
+		return a.series - b.series
+	})
+	for _, p := range all {
+		s := &res.Series[p.series]
+		cells := append([]string{p.at.String()}, s.Labels...)
+		value := map[string]any{"time": p.at.String()}
+		for k, label := range s.Labels {
+			value[l.columns[1+k]] = label
+		}
+		for c := range s.Columns {
+			v := s.Columns[c].Value(p.i)
+			cells, value[res.Columns[c]] = append(cells, cell(v)), v
+		}
+		l.add(value, cells...)
+	}
+	return l
+}
+
+// cell is a value as text; floats keep all their digits, so that answers can be compared.
+func cell(v any) string {
+	switch x := v.(type) {
+	case nil:
+		return ""
+	case float64:
+		return strconv.FormatFloat(x, 'g', -1, 64)
+	}
+	return fmt.Sprint(v)
+}
