@@ -3,8 +3,6 @@ package columnfile
 import (
 	"math/bits"
 	"slices"
-
-	"github.com/tidewatch/tidewatch/stream"
 )
 
 const (
@@ -15,7 +13,7 @@ const (
 // Order returns the row numbers in order of time; rows of equal time stay in the order they are in. It is a radix sort by
 // 11 bits from the lowest up (Knuth, volume 3, 5.2.5): the span of a part is short, so few passes are needed. Events
 // mostly come in order, which is seen first.
-func Order(times []stream.Time) []uint32 {
+func Order[T ~int64](times []T) []uint32 {
 	rows := make([]uint32, len(times))
 	for i := range rows {
 		rows[i] = uint32(i)
@@ -35,7 +33,7 @@ func Order(times []stream.Time) []uint32 {
 }
 
 // pass sorts rows into out by one digit, and reports false where all rows have the same.
-func pass(times []stream.Time, low uint64, shift int, rows, out []uint32) bool {
+func pass[T ~int64](times []T, low uint64, shift int, rows, out []uint32) bool {
 	var starts [digits]uint32
 	for _, t := range times {
 		starts[digit(t, low, shift)]++
@@ -56,6 +54,6 @@ func pass(times []stream.Time, low uint64, shift int, rows, out []uint32) bool {
 	return true
 }
 
-func digit(t stream.Time, low uint64, shift int) uint64 {
+func digit[T ~int64](t T, low uint64, shift int) uint64 {
 	return (uint64(t) - low) >> shift & (digits - 1)
 }

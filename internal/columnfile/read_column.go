@@ -16,6 +16,8 @@ type Reader struct {
 	numbers    []uint32 // by number in the page's dictionary: number in the column's
 	dictionary parquet.Dictionary
 	values     []parquet.Value
+	ints       stream.Column    // scratch of ReadEvents
+	names      [3]stream.Column // of producers
 }
 
 // Read appends the values of a column in a row group to dst, whose kind must be the column's; a Float takes an Int column
