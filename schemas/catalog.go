@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -81,7 +82,7 @@ func (c *Catalog) Lookup(name string, version int) (*Definition, error) {
 		if d.Name != name {
 			continue
 		}
-		versions = append(versions, fmt.Sprint(d.Version))
+		versions = append(versions, strconv.Itoa(d.Version))
 		if version == 0 || d.Version == version {
 			found = d
 		}

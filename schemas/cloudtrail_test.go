@@ -209,18 +209,5 @@ func TestCloudTrailRejects(t *testing.T) {
 }
 
 func BenchmarkCloudTrail(b *testing.B) {
-	d := cloudTrail(b, "class", "operation", "user", "src_ip", "status")
-	events := trailSample(b)
-	batch := stream.NewBatch(d.Schema())
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		if batch.Len() == 1024 {
-			batch.Reset()
-		}
-		text := events[i%len(events)]
-		b.SetBytes(int64(len(text)))
-		if err := d.Decode(&stream.Message{Timestamp: now, Value: text}, batch); err != nil {
-			b.Fatal(err)
-		}
-	}
+	benchmark(b, cloudTrail(b, "class", "operation", "user", "src_ip", "status"), trailSample(b))
 }

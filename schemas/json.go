@@ -246,18 +246,21 @@ func wanted(f *Field) string {
 
 // append adds the value of a checked record to its column.
 func (d *JSON) append(from *jsonColumn, c *stream.Column, t stream.Time) {
-	r := &d.record
-	switch {
-	case from.kind == timeColumn:
+	switch from.kind {
+	case timeColumn:
 		c.AppendInt(int64(t))
-		return
-	case from.kind == attributeColumn:
+	case attributeColumn:
 		d.appendAttribute(from, c)
-		return
-	case from.kind == attributesColumn:
-		appendOrNull(c, r.canonical())
-		return
-	case !r.present(from.place):
+	case attributesColumn:
+		appendOrNull(c, d.record.canonical())
+	case textColumn, floatColumn, intColumn, boolColumn, instantColumn:
+		d.appendValue(from, c)
+	}
+}
+
+func (d *JSON) appendValue(from *jsonColumn, c *stream.Column) {
+	r := &d.record
+	if !r.present(from.place) {
 		c.AppendNull()
 		return
 	}
@@ -273,7 +276,7 @@ func (d *JSON) append(from *jsonColumn, c *stream.Column, t stream.Time) {
 	case instantColumn:
 		v, _ := d.row.instant(r, from.place, "")
 		c.AppendInt(int64(v))
-	default:
+	case textColumn, timeColumn, attributeColumn, attributesColumn:
 		c.AppendBytes(r.at(from.place))
 	}
 }

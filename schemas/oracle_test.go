@@ -18,6 +18,11 @@ import (
 
 // The oracle reads records with encoding/json and math/big, as slowly and plainly as possible.
 
+var (
+	numberForm  = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+	instantForm = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([zZ]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+)
+
 type members map[string]json.RawMessage
 
 // everything is a definition with a field of each kind.
@@ -217,10 +222,10 @@ func oracleQuote(s string) string {
 }
 
 func oracleInstant(s string) (stream.Time, bool) {
-	if regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`).MatchString(s) {
+	if numberForm.MatchString(s) {
 		return oracleNumberInstant(s), true
 	}
-	if !regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([zZ]|[+-]([01]\d|2[0-3]):[0-5]\d)$`).MatchString(s) {
+	if !instantForm.MatchString(s) {
 		return 0, false
 	}
 	var t time.Time

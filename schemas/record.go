@@ -35,10 +35,10 @@ type record struct {
 
 // entry is an attribute.
 type entry struct {
-	key   []byte // in the text or the arena
-	kind  token
-	value scalar
-	top   bool // it stood beside the fields
+	key        []byte // in the text or the arena
+	start, end int32  // of the value; a text has at most a gigabyte
+	kind       token
+	top        bool // it stood beside the fields
 }
 
 func newRecord(places int) record {
@@ -83,7 +83,13 @@ func (r *record) object(n *node, i, depth int) int {
 		if i = colon(b, end); i < 0 {
 			return i
 		}
-		if i = r.member(n, b[start:end], tok, i, depth); i < 0 {
+		if tok == plain {
+			i = r.member(n, n.keys.find(b, start, end), i, depth, b[start:end])
+		} else {
+			key := r.rewrite(b[start:end])
+			i = r.member(n, n.keys.find(key, 0, len(key)), i, depth, key)
+		}
+		if i < 0 {
 			return i
 		}
 		more := false
@@ -93,18 +99,13 @@ func (r *record) object(n *node, i, depth int) int {
 	}
 }
 
-// member reads the value of a member whose key is written as key.
-func (r *record) member(n *node, key []byte, tok token, i, depth int) int {
-	if tok == coded {
-		key = r.rewrite(key)
-	}
-	found := n.keys.find(key, 0, len(key))
+// member reads the value of a member: found is the number of its key among those of the node, or -1.
+func (r *record) member(n *node, found, i, depth int, key []byte) int {
 	if found < 0 {
 		if !n.collect {
 			return skipValue(r.text, i, depth)
 		}
-		r.entries = append(r.entries, entry{key: key, top: n.top})
-		return r.last(i, depth)
+		return r.collect(entry{key: key, top: n.top}, i, depth)
 	}
 	t := &n.targets[found]
 	if t.child != nil {
@@ -113,15 +114,18 @@ func (r *record) member(n *node, key []byte, tok token, i, depth int) int {
 		i, r.kinds[t.place] = scanValue(r.text, i, depth, &r.values[t.place])
 	}
 	if n.collect && !t.known && i > 0 {
-		r.entries = append(r.entries, entry{key, r.kinds[t.place], r.values[t.place], n.top})
+		v := &r.values[t.place]
+		r.entries = append(r.entries, entry{key, int32(v.start), int32(v.end), r.kinds[t.place], n.top})
 	}
 	return i
 }
 
-// last scans the value of the newest entry.
-func (r *record) last(i, depth int) int {
-	e := &r.entries[len(r.entries)-1]
-	i, e.kind = scanValue(r.text, i, depth, &e.value)
+// collect scans the value of an attribute and keeps both.
+func (r *record) collect(e entry, i, depth int) int {
+	var v scalar
+	i, e.kind = scanValue(r.text, i, depth, &v)
+	e.start, e.end = int32(v.start), int32(v.end)
+	r.entries = append(r.entries, e)
 	return i
 }
 
@@ -260,9 +264,9 @@ func valid(same []entry) *entry {
 }
 
 func (r *record) appendValue(e *entry) {
-	raw := []byte(nil)
+	var raw []byte
 	if e.kind > falsity {
-		raw = r.text[e.value.start:e.value.end]
+		raw = r.text[e.start:e.end]
 	}
 	switch e.kind {
 	case plain:

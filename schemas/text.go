@@ -9,6 +9,11 @@ import (
 // surrogates replaced by U+FFFD, as encoding/json does it.
 func appendText(dst, raw []byte) []byte {
 	for i := 0; i < len(raw); {
+		if run := skipPlain(raw, i); run > i {
+			dst = append(dst, raw[i:run]...)
+			i = run
+			continue
+		}
 		c := raw[i]
 		switch {
 		case c == '\\' && raw[i+1] == 'u':
@@ -71,6 +76,11 @@ func unescaped(c byte) byte {
 func appendQuoted(dst, text []byte) []byte {
 	dst = append(dst, '"')
 	for i := 0; i < len(text); {
+		if run := skipPlain(text, i); run > i {
+			dst = append(dst, text[i:run]...)
+			i = run
+			continue
+		}
 		c := text[i]
 		switch {
 		case c >= utf8.RuneSelf:
@@ -112,6 +122,11 @@ func appendControl(dst []byte, c byte) []byte {
 func appendCompact(dst, raw []byte) []byte {
 	inString := false
 	for i := 0; i < len(raw); {
+		if run := skipPlain(raw, i); inString && run > i {
+			dst = append(dst, raw[i:run]...)
+			i = run
+			continue
+		}
 		c := raw[i]
 		switch {
 		case c >= utf8.RuneSelf:
