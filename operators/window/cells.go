@@ -1,0 +1,131 @@
+package window
+
+import (
+	"fmt"
+
+	"github.com/tidewatch/tidewatch/operators/table"
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// folder folds events into panes: what Tumbling and Fold have in common.
+type folder struct {
+	*layout
+	panes
+	groups *table.Groups
+	late   *stream.Batch
+	// touch notes in a pane that the cells of the groups have changed.
+	touch func(p *pane, groups, cells []uint32)
+
+	admitted admitted
+	cells    []uint32 // of the rows being folded
+	cellAt   []uint32 // where their words begin
+}
+
+func newFolder(cfg *Config, in *stream.Schema) (folder, error) {
+	l, err := newLayout(cfg, in)
+	if err != nil {
+		return folder{}, err
+	}
+	groups, err := table.NewGroups(l.keys)
+	if err != nil {
+		return folder{}, fmt.Errorf("compile window: %w", err)
+	}
+	f := folder{layout: l, panes: newPanes(), groups: groups, late: stream.NewBatch(in)}
+	f.admitted, f.cells, f.cellAt = newAdmitted(), make([]uint32, portion), make([]uint32, portion)
+	return f, nil
+}
+
+// Process implements stream.Operator: it takes events. Late ones leave in the phase Late.
+func (f *folder) Process(b *stream.Batch, out stream.Emitter) error {
+	if b.Phase != stream.Event {
+		return fmt.Errorf("fold into windows: the rows are %s, not events", b.Phase)
+	}
+	f.borrowDictionaries(b)
+	var revised int64
+	for lo := 0; lo < b.Len(); lo += portion {
+		revised += f.admit(b, lo, min(lo+portion, b.Len()))
+		f.groups.Resolve(b, f.by, f.admitted.rows, f.admitted.ids)
+		f.admitted.byPane(func(p *pane, rows []int32, ids []uint32) { f.fold(p, b, rows, ids) })
+	}
+	if revised > 0 {
+		out.Count(stream.BucketRevised, revised)
+	}
+	if f.late.Len() == 0 {
+		return nil
+	}
+	out.Count(stream.BucketLate, int64(f.late.Len()))
+	return out.Emit(f.late)
+}
+
+// borrowDictionaries lets the late batch share the strings of the input, so that copying a row copies numbers.
+func (f *folder) borrowDictionaries(b *stream.Batch) {
+	f.late.Reset()
+	f.late.Phase = stream.Late
+	for c := range f.late.Cols {
+		f.late.Cols[c].Dict = b.Cols[c].Dict
+	}
+}
+
+// admit finds the panes of the rows and sets late ones aside. It returns how many rows revise a window.
+func (f *folder) admit(b *stream.Batch, lo, hi int) (revised int64) {
+	f.admitted.reset()
+	var p *pane
+	var start, end, until stream.Time // an empty window holds no instant
+	for i := lo; i < hi; i++ {
+		if t := b.Time[i]; t < start || t >= end {
+			start, end, until = f.span(t)
+			p = f.at(start)
+		}
+		mark := b.Mark[i]
+		if until <= mark {
+			f.late.AppendRow(b, i)
+			continue
+		}
+		if p == nil {
+			p = f.open(start, end, until)
+			p.closed = end <= max(mark, f.mark)
+		}
+		if p.closed {
+			revised++
+		}
+		f.admitted.add(i, p)
+	}
+	return revised
+}
+
+// fold folds rows of one pane.
+func (f *folder) fold(p *pane, b *stream.Batch, rows []int32, ids []uint32) {
+	cells, at := f.cells[:len(rows)], f.cellAt[:len(rows)]
+	before := p.cells.Len()
+	p.cells.Resolve(ids, cells)
+	if added := p.cells.Keys()[before:]; len(added) > 0 {
+		f.groups.Retain(added)
+		for range added {
+			p.words = f.appendEmpty(p.words)
+		}
+	}
+	for i, c := range cells {
+		at[i] = c * uint32(f.words)
+	}
+	f.set.Add(p.words, at, b, rows)
+	if f.evidence {
+		addEvidence(p.words[f.set.Words():], at, b, rows)
+	}
+	f.touch(p, ids, cells)
+}
+
+func (l *layout) appendEmpty(words []uint64) []uint64 {
+	words = l.set.AppendEmpty(words)
+	if l.evidence {
+		words = appendNoEvidence(words)
+	}
+	return words
+}
+
+// Grids implements stream.Gridded.
+func (f *folder) Grids() stream.Grids { return f.grids() }
+
+// Size implements stream.Sized.
+func (f *folder) Size() (bytes, groups int64) {
+	return f.panes.bytes() + f.groups.Size(), int64(f.groups.Live())
+}

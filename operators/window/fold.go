@@ -1,0 +1,124 @@
+package window
+
+import (
+	"fmt"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// Fold is the first stage of a re-keyed window: it folds the events of one source partition, of whatever groups, and emits
+// partials: the states of the groups that have changed, as absolute values with the version of the source. It counts late
+// and revising events like Tumbling, and is used from the task's goroutine.
+//
+// Every Advance emits all that has changed before it closes anything. So the newest partial that does not say AfterClose is
+// the group's state exactly at the source's own closing of the window.
+type Fold struct {
+	folder
+	out    *stream.Batch
+	rowIDs []uint32
+	rowAt  []uint32
+}
+
+// NewFold returns the first stage over events of the schema in.
+func NewFold(cfg *Config, in *stream.Schema) (*Fold, error) {
+	inner, err := newFolder(cfg, in)
+	if err != nil {
+		return nil, err
+	}
+	f := &Fold{folder: inner, out: stream.NewBatch(inner.partial)}
+	f.groups.Bind(f.out)
+	f.touch = func(p *pane, _, cells []uint32) { p.changes.note(cells, p.cells.Len()) }
+	return f, nil
+}
+
+// Advance implements stream.Operator.
+func (f *Fold) Advance(to stream.Advance, out stream.Emitter) error {
+	if err := f.Publish(to.At, out); err != nil {
+		return err
+	}
+	f.advance(to)
+	for _, p := range f.list {
+		p.closed = p.closed || p.end <= f.mark
+	}
+	f.drop(f.groups)
+	return nil
+}
+
+// Publish implements stream.Publisher.
+func (f *Fold) Publish(at stream.Version, out stream.Emitter) error {
+	for _, p := range f.list {
+		for rest := p.changes.list; len(rest) > 0; {
+			n := min(len(rest), emitRows)
+			if err := f.emit(p, rest[:n], at, out); err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		p.changes.reset()
+	}
+	return nil
+}
+
+func (f *Fold) emit(p *pane, cells []uint32, at stream.Version, out stream.Emitter) error {
+	b, groups, slots := f.out, p.cells.Keys(), f.groups.Slots()
+	b.Reset()
+	b.Phase, b.Window, b.Version, b.AfterClose = stream.Partial, p.window(), at, p.closed
+	f.rowIDs, f.rowAt = f.rowIDs[:0], f.rowAt[:0]
+	for _, c := range cells {
+		g := groups[c]
+		f.rowIDs, f.rowAt = append(f.rowIDs, g), append(f.rowAt, c*uint32(f.words))
+		b.Slot = append(b.Slot, slots[g])
+	}
+	f.groups.AppendColumns(f.rowIDs, b.Cols)
+	rest := b.Cols[len(f.keys):]
+	f.set.AppendState(p.words, f.rowAt, rest)
+	if f.evidence {
+		appendEvidence(p.words[f.set.Words():], f.rowAt, rest[len(rest)-evidenceWords:])
+	}
+	b.SetLen(len(cells))
+	return out.Emit(b)
+}
+
+// changes are the cells of a pane that changed since they were emitted, in the order of their first change.
+type changes struct {
+	list  []uint32
+	noted []uint64 // bits, by cell
+}
+
+func (c *changes) note(cells []uint32, total int) {
+	for len(c.noted) < (total+63)/64 {
+		c.noted = append(c.noted, 0)
+	}
+	for _, n := range cells {
+		if word, bit := &c.noted[n/64], uint64(1)<<(n%64); *word&bit == 0 {
+			*word |= bit
+			c.list = append(c.list, n)
+		}
+	}
+}
+
+func (c *changes) reset() {
+	if 16*len(c.list) > len(c.noted) {
+		clear(c.noted)
+	} else {
+		for _, n := range c.list {
+			c.noted[n/64] = 0
+		}
+	}
+	c.list = c.list[:0]
+}
+
+func (c *changes) bytes() int64 { return int64(4*cap(c.list) + 8*cap(c.noted)) }
+
+// restore reads the cells in their order.
+func (c *changes) restore(r *stream.StateReader, total int) error {
+	c.note(nil, total)
+	for range r.Len(1) {
+		n := r.Uint()
+		if n >= uint64(total) || c.noted[n/64]>>(n%64)&1 != 0 {
+			return fmt.Errorf("restore windows: changed cell %d of %d", n, total)
+		}
+		c.note([]uint32{uint32(n)}, total)
+	}
+	return r.Err()
+}

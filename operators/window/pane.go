@@ -1,0 +1,157 @@
+package window
+
+import (
+	"slices"
+
+	"github.com/tidewatch/tidewatch/operators/table"
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// pane is the state of one window: a cell for each group that it has seen. Cells are numbered in the order of first sight.
+type pane struct {
+	start, end stream.Time
+	until      stream.Time // end plus lateness: it is final then
+	closed     bool
+
+	dirty   slotSet // changed since they were emitted
+	revised slotSet // changed since they were emitted as Closed or Revised; of a closed pane
+
+	cells table.Index[uint32] // by group
+	words []uint64            // of Tumbling and Fold: the cells, one after the other
+	order []uint32            // cells by (slot, group), as far as they were sorted
+
+	changes changes // of a Fold
+	sources sources // of a Merge
+}
+
+func (p *pane) window() stream.Window { return stream.Window{Start: p.start, End: p.end} }
+
+// reset empties the pane and keeps its memory.
+func (p *pane) reset() {
+	p.cells.Reset()
+	p.words, p.order = emptied(p.words), emptied(p.order)
+	p.closed, p.dirty, p.revised = false, slotSet{}, slotSet{}
+	p.changes.reset()
+	p.sources.reset()
+}
+
+// emptied keeps the memory of a slice, unless most of it was unused.
+func emptied[T any](s []T) []T {
+	if cap(s) > 1<<12 && cap(s) > 16*len(s) {
+		return nil
+	}
+	return s[:0]
+}
+
+func (p *pane) bytes() int64 {
+	return p.cells.Size() + int64(8*cap(p.words)+4*cap(p.order)) + p.changes.bytes() + p.sources.bytes()
+}
+
+// sorted returns the cells ordered by slot, then by group. keys is scratch memory, returned for the next call.
+func (p *pane) sorted(slots []uint8, keys []uint64) (order []uint32, scratch []uint64) {
+	n := p.cells.Len()
+	if len(p.order) == n {
+		return p.order, keys
+	}
+	groups := p.cells.Keys()
+	var ends [stream.Slots + 1]int
+	for _, g := range groups {
+		ends[int(slots[g])+1]++
+	}
+	for s := range stream.Slots {
+		ends[s+1] += ends[s]
+	}
+	keys = slices.Grow(keys[:0], n)[:n]
+	at := ends
+	for cell, g := range groups {
+		s := slots[g]
+		keys[at[s]] = uint64(g)<<32 | uint64(cell)
+		at[s]++
+	}
+	for s := range stream.Slots {
+		slices.Sort(keys[ends[s]:ends[s+1]])
+	}
+	p.order = slices.Grow(p.order[:0], n)[:n]
+	for i, k := range keys {
+		p.order[i] = uint32(k)
+	}
+	return p.order, keys
+}
+
+// panes are the windows that are held, in order of time, and the progress that Advance has told.
+type panes struct {
+	list         []*pane
+	spare        []*pane // empty, with memory
+	mark, record stream.Time
+}
+
+// maxSpare is how many empty panes keep their memory. In the steady state one is dropped when one opens.
+const maxSpare = 4
+
+func newPanes() panes { return panes{mark: stream.NoTime, record: stream.NoTime} }
+
+// advance notes the progress.
+func (ps *panes) advance(to stream.Advance) {
+	ps.mark, ps.record = max(ps.mark, to.Mark), max(ps.record, to.RecordMark)
+}
+
+// at returns the pane that starts at the instant, or nil.
+func (ps *panes) at(start stream.Time) *pane {
+	i, ok := slices.BinarySearchFunc(ps.list, start, byStart)
+	if !ok {
+		return nil
+	}
+	return ps.list[i]
+}
+
+func byStart(p *pane, start stream.Time) int {
+	switch {
+	case p.start < start:
+		return -1
+	case p.start > start:
+		return 1
+	}
+	return 0
+}
+
+// open adds a pane that is not there yet.
+func (ps *panes) open(start, end, until stream.Time) *pane {
+	var p *pane
+	if n := len(ps.spare); n > 0 {
+		p, ps.spare = ps.spare[n-1], ps.spare[:n-1]
+	} else {
+		p = &pane{}
+	}
+	p.start, p.end, p.until = start, end, until
+	i, _ := slices.BinarySearchFunc(ps.list, start, byStart)
+	ps.list = slices.Insert(ps.list, i, p)
+	return p
+}
+
+// drop removes the panes that are final by the records' mark and lets go of their groups.
+func (ps *panes) drop(groups *table.Groups) {
+	n := 0
+	for n < len(ps.list) && ps.list[n].until <= ps.record {
+		p := ps.list[n]
+		groups.Release(p.cells.Keys())
+		p.reset()
+		if len(ps.spare) < maxSpare {
+			ps.spare = append(ps.spare, p)
+		}
+		n++
+	}
+	if n > 0 {
+		ps.list = slices.Delete(ps.list, 0, n)
+		groups.Tidy()
+	}
+}
+
+func (ps *panes) bytes() (bytes int64) {
+	for _, p := range ps.list {
+		bytes += p.bytes()
+	}
+	for _, p := range ps.spare {
+		bytes += p.bytes()
+	}
+	return bytes
+}

@@ -1,0 +1,88 @@
+package window
+
+import (
+	"math"
+	"slices"
+
+	"github.com/tidewatch/tidewatch/operators/table"
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// sources is what a Merge keeps of one window: for each cell and source partition an entry with the newest partial from
+// before the source had closed the window, and perhaps one with the newest from after.
+type sources struct {
+	index    table.Index[uint64] // by entryKey
+	versions []stream.Version    // by entry
+	words    []uint64            // by entry: the state
+	next     []uint32            // by entry: 1 + the next entry of the same cell
+	head     []uint32            // by cell: 1 + its newest entry
+	ahead    slotSet             // slots with entries from after; of a pane that is still open
+}
+
+// maxSource bounds the numbers of source partitions, so that they fit into the key of an entry.
+const maxSource = math.MaxInt32
+
+// entryKey names an entry: cell, source partition, and whether the source had closed the window before.
+func entryKey(cell, source uint32, after bool) uint64 {
+	k := uint64(cell)<<32 | uint64(source)<<1
+	if after {
+		k |= 1
+	}
+	return k
+}
+
+func cellOf(key uint64) uint32   { return uint32(key >> 32) }
+func sourceOf(key uint64) uint32 { return uint32(key) >> 1 }
+func isAfter(key uint64) bool    { return key&1 != 0 }
+
+// noVersion is older than every version.
+var noVersion = stream.Version{Offset: -1}
+
+// link gives the entries that the index has got since before their place in their cells.
+func (s *sources) link(before, words int) {
+	for _, k := range s.index.Keys()[before:] {
+		cell := cellOf(k)
+		s.next = append(s.next, s.head[cell])
+		s.versions = append(s.versions, noVersion)
+		s.head[cell] = uint32(len(s.next))
+	}
+	n := (s.index.Len() - before) * words
+	s.words = slices.Grow(s.words, n)[:len(s.words)+n]
+}
+
+// pick collects the entries that make up a cell's value, in the order of their sources: of each the newest or, if
+// beforeOnly, the one from before the source had closed the window. picked is scratch memory.
+func (s *sources) pick(cell uint32, beforeOnly bool, picked []uint64) []uint64 {
+	picked = picked[:0]
+	keys := s.index.Keys()
+	for n := s.head[cell]; n != 0; n = s.next[n-1] {
+		if k := keys[n-1]; !beforeOnly || !isAfter(k) {
+			picked = append(picked, k<<32|uint64(n-1)) // source and after lead, the cell falls out
+		}
+	}
+	slices.Sort(picked)
+	if beforeOnly {
+		return picked
+	}
+	kept := picked[:0]
+	for _, p := range picked {
+		if n := len(kept); n > 0 && kept[n-1]>>33 == p>>33 {
+			if before := kept[n-1]; s.versions[uint32(p)].Compare(s.versions[uint32(before)]) >= 0 {
+				kept[n-1] = p
+			}
+			continue
+		}
+		kept = append(kept, p)
+	}
+	return kept
+}
+
+func (s *sources) reset() {
+	s.index.Reset()
+	s.versions, s.words, s.next, s.head = emptied(s.versions), emptied(s.words), emptied(s.next), emptied(s.head)
+	s.ahead = slotSet{}
+}
+
+func (s *sources) bytes() int64 {
+	return s.index.Size() + int64(16*cap(s.versions)+8*cap(s.words)+4*(cap(s.next)+cap(s.head)))
+}
