@@ -2,7 +2,7 @@ package testservers
 
 import (
 	"crypto/sha256"
-	_ "embed" // for the pom
+	_ "embed" // for the lists of what is fetched
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,6 +14,11 @@ import (
 //
 //go:embed kafka/pom.xml
 var KafkaPOM []byte
+
+// Requirements are the foreign programs that read our files and write to our topics in tests, in pip's form.
+//
+//go:embed python/requirements.txt
+var Requirements []byte
 
 // The versions of what is fetched. The pom in kafka/ says the same version of Kafka; a test compares them.
 const (

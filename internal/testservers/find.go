@@ -1,6 +1,7 @@
 package testservers
 
 import (
+	"bytes"
 	"cmp"
 	"os"
 	"os/exec"
@@ -104,14 +105,14 @@ func FindS3(cache string) (Binary, error) {
 }
 
 // FindPython looks for the virtual environment with DuckDB, pyarrow and confluent-kafka: the foreign programs that check
-// our files and topics. The answer is its interpreter.
+// our files and topics. The answer is its interpreter. Its list of packages is written last, when all are there.
 func FindPython(cache string) (string, error) {
 	dir := Place(cache, NamePython)
-	path := filepath.Join(dir, "bin/python")
-	if !executable(path) {
-		return "", missing(NamePython, "no virtual environment in "+dir)
+	have, err := os.ReadFile(filepath.Join(dir, "requirements.txt"))
+	if err != nil || !bytes.Equal(have, Requirements) {
+		return "", missing(NamePython, "no virtual environment with the right packages in "+dir)
 	}
-	return path, nil
+	return filepath.Join(dir, "bin/python"), nil
 }
 
 // libraries lists the folders of shared libraries below the root of an unpacked package.
