@@ -3,6 +3,7 @@ package objects
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -84,16 +85,17 @@ func credentialsOf(keys keyPair) *credentials.Credentials {
 	})
 }
 
+// check asks for a listing, because answers to it say what is wrong; whether a bucket exists is asked with HEAD, and some
+// servers answer that a bucket is missing where it is the account that they do not know.
 func (b *bucket) check(ctx context.Context) error {
-	found, err := b.client.BucketExists(ctx, b.name)
-	if err != nil {
-		return b.failure("open", b.prefix, err)
+	err := b.List(ctx, "", func(stream.Object) error { return errEnough })
+	if errors.Is(err, errEnough) {
+		return nil
 	}
-	if !found {
-		return fail(stream.Fatal, nil, "open object store: %s has no bucket %s; create it", b.where, b.name)
-	}
-	return nil
+	return err
 }
+
+var errEnough = errors.New("enough")
 
 // Put implements stream.Objects. The server checks the content against its MD5; sizes are compared because some gateways
 // store the framing of a signed stream as content, which is also why the content is not signed.
@@ -178,7 +180,7 @@ func (b *bucket) List(ctx context.Context, prefix string, visit func(stream.Obje
 	options := minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true, MaxKeys: b.page, FetchOwner: new(bool)}
 	for object := range b.client.ListObjectsIter(ctx, b.name, options) {
 		if object.Err != nil {
-			return b.failure("list", prefix, object.Err)
+			return b.failure("list", prefix+"*", object.Err)
 		}
 		key := strings.TrimPrefix(object.Key, b.prefix)
 		if key == "" || strings.HasSuffix(key, "/") {
@@ -190,7 +192,7 @@ func (b *bucket) List(ctx context.Context, prefix string, visit func(stream.Obje
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return b.failure("list", prefix, err)
+		return b.failure("list", prefix+"*", err)
 	}
 	return nil
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
+	"github.com/tidewatch/tidewatch/internal/testservers"
+
 	"github.com/tidewatch/tidewatch/stream"
 )
 
@@ -181,3 +183,21 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 type readCloser struct{ *strings.Reader }
 
 func (readCloser) Close() error { return nil }
+
+// TestBucketOnARealServer runs the suite over a server that others have written.
+func TestBucketOnARealServer(t *testing.T) {
+	b := testservers.S3(t)
+	s, err := Open(t.Context(), Config{
+		URL: "s3://" + b.Bucket + "/some/prefix", Endpoint: b.Endpoint, Region: b.Region, AccessKey: b.AccessKey, SecretKey: b.SecretKey,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	real := s.(*bucket)
+	real.page = 7
+	acceptance(t, real)
+	t.Run("wrong secret", func(t *testing.T) {
+		_, err := Open(t.Context(), Config{URL: "s3://" + b.Bucket, Endpoint: b.Endpoint, AccessKey: testAccess, SecretKey: testSecret})
+		wantRefusal(t, err, stream.Fatal, "refuses the credentials")
+	})
+}

@@ -94,7 +94,7 @@ func (b *bucket) answered(verb, key string, a minio.ErrorResponse, err error) er
 		return missing(verb, key)
 	case minio.NoSuchBucket:
 		return fail(stream.Fatal, err, "%s object %s: %s has no bucket %s; create it", verb, key, b.where, b.name)
-	case minio.AccessDenied, "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled", "AccountProblem":
+	case minio.AccessDenied, "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled", "AccountProblem", "XAdminUserNotFound":
 		return fail(stream.Fatal, err, "%s object %s: %s refuses the credentials for bucket %s (%s); check objects.access_key, objects.secret_key and the rights of the account",
 			verb, key, b.where, b.name, a.Code)
 	case "XMinioStorageFull", "QuotaExceeded", "InsufficientStorage", "XAmzQuotaExceeded":

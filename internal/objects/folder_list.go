@@ -20,7 +20,7 @@ func (f *folder) List(ctx context.Context, prefix string, visit func(stream.Obje
 	}
 	root, err := os.OpenRoot(f.dir)
 	if err != nil {
-		return fail(stream.Retry, err, "list objects %s: the folder %s is gone: %s; mount or create it", clip(prefix), f.dir, plainCause(err))
+		return fail(stream.Retry, err, "list object %s*: the folder %s is gone: %s; mount or create it", clip(prefix), f.dir, plainCause(err))
 	}
 	defer root.Close()
 	dir := "."
@@ -32,7 +32,7 @@ func (f *folder) List(ctx context.Context, prefix string, visit func(stream.Obje
 	if w.visitor != nil || err == nil {
 		return w.visitor
 	}
-	return folderFailure("list", prefix, f.dir, err)
+	return folderFailure("list", prefix+"*", f.dir, err)
 }
 
 // walk visits files in the byte order of their keys.
