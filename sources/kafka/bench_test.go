@@ -120,7 +120,9 @@ func BenchmarkRead(b *testing.B) {
 			{"tidewatch", func(b *testing.B, brokers []string, topic string) { readOwn(b, brokers, topic, 1) }},
 			{"tidewatch-3-pipelines", func(b *testing.B, brokers []string, topic string) { readOwn(b, brokers, topic, 3) }},
 			{"kgo", func(b *testing.B, brokers []string, topic string) { readKgo(b, brokers, topic) }},
-			{"kgo-pools", func(b *testing.B, brokers []string, topic string) { readKgo(b, brokers, topic, kgo.WithPools(&benchPools{})) }},
+			{"kgo-pools", func(b *testing.B, brokers []string, topic string) {
+				readKgo(b, brokers, topic, kgo.WithPools(&benchPools{}))
+			}},
 		} {
 			b.Run(codec.name+"/"+way.name, func(b *testing.B) {
 				b.ReportMetric(0, "ns/op")

@@ -20,6 +20,8 @@ type Config struct {
 	Topics []string
 	// SessionTimeout is how long a worker may be silent until its partitions go to others.
 	SessionTimeout time.Duration
+	// RefreshEvery is how long a new topic, or the growth of one, may go unnoticed.
+	RefreshEvery time.Duration
 	// RingBytes bounds what is kept of fetched records, compressed, for all partitions of this worker. Half of it is for
 	// reading ahead, half for readers that share a partition. Memory may take twice as much for a moment.
 	RingBytes int64
@@ -31,11 +33,13 @@ type Config struct {
 
 // Default is a Config for a small worker.
 func Default() Config {
-	return Config{SessionTimeout: 10 * time.Second, RingBytes: 32 << 20, FetchMaxBytes: 16 << 20}
+	return Config{SessionTimeout: 10 * time.Second, RefreshEvery: 5 * time.Second, RingBytes: 32 << 20, FetchMaxBytes: 16 << 20}
 }
 
-// minRing is enough for one partition and its readers.
-const minRing = 1 << 20
+const (
+	minRing    = 1 << 20 // enough for one partition and its readers
+	minRefresh = 100 * time.Millisecond
+)
 
 // Validate reports what cannot work, all of it.
 func (c Config) Validate() error {
@@ -48,6 +52,9 @@ func (c Config) Validate() error {
 	}
 	if c.SessionTimeout < time.Second {
 		errs = append(errs, fmt.Errorf("session timeout %v is shorter than a second", c.SessionTimeout))
+	}
+	if c.RefreshEvery < minRefresh {
+		errs = append(errs, fmt.Errorf("asking for topics every %v is too often: at least %v", c.RefreshEvery, minRefresh))
 	}
 	if c.RingBytes < minRing {
 		errs = append(errs, fmt.Errorf("ring of %d bytes is too small: at least %d", c.RingBytes, minRing))

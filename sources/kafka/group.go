@@ -35,13 +35,8 @@ type turn struct {
 	done         chan struct{}
 }
 
-const (
-	// topicsEvery is how often missing topics are looked for.
-	topicsEvery = 2 * time.Second
-	// metadataAge is how long the growth of a topic may go unnoticed.
-	metadataAge = 15 * time.Second
-	leaveWithin = 1500 * time.Millisecond
-)
+// leaveWithin bounds the last words of a drained worker, which has ten seconds in all.
+const leaveWithin = 1500 * time.Millisecond
 
 // Assign implements stream.Source. When ctx is done it gives up all partitions, leaves the group, so that others get them at
 // once, and returns nil. A worker that ends otherwise leaves nothing: it keeps its partitions if it is back within the
@@ -80,7 +75,7 @@ func (m *membership) join(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-m.s.cfg.Clock.After(topicsEvery):
+		case <-m.s.cfg.Clock.After(m.s.cfg.RefreshEvery):
 		}
 	}
 }
@@ -127,7 +122,7 @@ func (m *membership) start(topics []string) error {
 	opts = append(opts,
 		kgo.ConsumerGroup(c.GroupID), kgo.InstanceID(c.WorkerID), kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/5), kgo.RebalanceTimeout(rebalanceTimeout),
-		kgo.ConsumeTopics(topics...), kgo.MetadataMaxAge(metadataAge), kgo.DisableAutoCommit(),
+		kgo.ConsumeTopics(topics...), kgo.MetadataMaxAge(c.RefreshEvery), kgo.MetadataMinAge(c.RefreshEvery/2), kgo.DisableAutoCommit(),
 		kgo.OnPartitionsAssigned(turnOf(gained)), kgo.OnPartitionsRevoked(turnOf(lost)), kgo.OnPartitionsLost(turnOf(lost)),
 		kgo.WithHooks(groupErrors{m}),
 	)
@@ -162,7 +157,7 @@ func (m *membership) serve(ctx context.Context) error {
 		m.poll(pollCtx)
 	}()
 	defer func() { stop(); <-polling }()
-	look, show := m.s.cfg.Clock.After(topicsEvery), m.s.cfg.Clock.After(displayEvery)
+	look, show := m.s.cfg.Clock.After(m.s.cfg.RefreshEvery), m.s.cfg.Clock.After(displayEvery)
 	for {
 		select {
 		case <-ctx.Done():
@@ -177,7 +172,7 @@ func (m *membership) serve(ctx context.Context) error {
 			if err := m.grow(ctx); err != nil {
 				return err
 			}
-			look = m.s.cfg.Clock.After(topicsEvery)
+			look = m.s.cfg.Clock.After(m.s.cfg.RefreshEvery)
 		case <-show:
 			m.s.display.send(ctx, m.client.CommitOffsets, m.s.cfg.Log)
 			show = m.s.cfg.Clock.After(displayEvery)

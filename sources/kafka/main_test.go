@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
@@ -50,6 +51,7 @@ func newSource(t testing.TB, brokers []string, change func(*Config)) *Source {
 	cfg := Default()
 	cfg.Client = kafkaclient.Config{Brokers: brokers}
 	cfg.GroupID, cfg.WorkerID = "g-"+strings.ReplaceAll(t.Name(), "/", "-"), "worker-1"
+	cfg.RefreshEvery = 200 * time.Millisecond
 	cfg.Clock, cfg.Log = clock.System{}, slog.New(slog.DiscardHandler)
 	if change != nil {
 		change(&cfg)
@@ -246,3 +248,35 @@ func portOf(t testing.TB, addr string) int {
 	return n
 }
 
+func countLines(text, with string) (n int) {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, with) {
+			n++
+		}
+	}
+	return n
+}
+
+// committed asks for the offsets of a group.
+func committed(ctx context.Context, cl *kgo.Client, group string) (map[string]map[int32]int64, error) {
+	rs, err := kadm.NewClient(cl).FetchOffsets(ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	offsets := map[string]map[int32]int64{}
+	rs.Each(func(o kadm.OffsetResponse) {
+		if offsets[o.Topic] == nil {
+			offsets[o.Topic] = map[int32]int64{}
+		}
+		offsets[o.Topic][o.Partition] = o.At
+	})
+	return offsets, nil
+}
+
+func addPartitions(t testing.TB, cl *kgo.Client, topic string, to int) {
+	t.Helper()
+	rs, err := kadm.NewClient(cl).UpdatePartitions(testContext(t), to, topic)
+	if err != nil || rs.Error() != nil {
+		t.Fatal(err, rs)
+	}
+}

@@ -101,7 +101,7 @@ func (s *Source) resolve(ctx context.Context, feeds []*feed) {
 			names = append(names, f.p.id.Topic)
 		}
 	}
-	topics, err := s.topology.refresh(ctx, names...)
+	topics, err := s.ask(ctx, names)
 	if ctx.Err() != nil {
 		return
 	}
@@ -112,16 +112,25 @@ func (s *Source) resolve(ctx context.Context, feeds []*feed) {
 		case err != nil && kafkaclient.Denied(err):
 			f.p.fail(f, explainDenied(f.p.id, err))
 		case err != nil:
-			s.park(f, err)
+			s.park(f, f.fetching.reason)
 		default:
 			s.decide(ctx, f, &topics[seen[f.p.id.Topic]])
 		}
 	}
 }
 
+// askFor bounds one question about parked feeds, so that an outage is reported soon.
+const askFor = 2 * time.Second
+
+func (s *Source) ask(ctx context.Context, names []string) ([]topic, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	return s.topology.refresh(ctx, names...)
+}
+
 // decide sends a parked feed on, keeps it parked, or ends it.
 func (s *Source) decide(ctx context.Context, f *feed, t *topic) {
-	reason, impatient := f.fetching.reason, f.fetching.tries >= patience
+	reason, impatient := f.fetching.reason, f.fetching.tries >= s.patience
 	if err := checkTopic(f.p.id, t); err != nil {
 		if isUnknown(t.err) && !impatient {
 			s.park(f, reason)

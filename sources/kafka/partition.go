@@ -17,7 +17,7 @@ type partition struct {
 	hot hot
 
 	records, bytes atomic.Int64 // fetched since the start
-	end            atomic.Int64 // last stable offset as the broker last said; written under mu
+	end            atomic.Int64 // last stable offset as the broker last said, -1 unknown; written under mu
 
 	// limits returns the bytes that one fetch asks for, and those that a shared ring keeps; dispatch hands a feed that
 	// is busy from now on to a fetcher.
@@ -33,11 +33,10 @@ type partition struct {
 	}
 }
 
-// attach gives a new reader at r.taken a feed. The log reaches to end.
-func (p *partition) attach(r *Reader, end int64) {
+// attach gives a new reader at r.taken a feed.
+func (p *partition) attach(r *Reader) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.learnEnd(end)
 	if p.mu.readers++; p.mu.readers == 1 {
 		p.reading.Add(1)
 	}

@@ -66,14 +66,8 @@ func (r *Reader) Read(ctx context.Context) (*stream.Input, error) {
 	}
 	r.begin()
 	for chunks := 0; r.rows() < rowsPerRead && chunks < gapChunks; {
-		if r.open.block != nil {
-			if err := r.decode(); err != nil {
-				return nil, err
-			}
-			continue
-		}
 		if r.chunk != nil {
-			if err := r.nextBlock(); err != nil {
+			if err := r.step(); err != nil {
 				return nil, err
 			}
 			continue
@@ -89,6 +83,14 @@ func (r *Reader) Read(ctx context.Context) (*stream.Input, error) {
 	}
 	r.in.Next, r.in.End = r.pos, r.p.end.Load()
 	return &r.in, nil
+}
+
+// step goes on within the chunk.
+func (r *Reader) step() error {
+	if r.open.block != nil {
+		return r.decode()
+	}
+	return r.nextBlock()
 }
 
 // begin empties the Input of the Read before.

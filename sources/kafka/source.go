@@ -23,6 +23,7 @@ type Source struct {
 	inflater *inflater
 	display  display
 	parking  parking
+	patience int          // see the constant
 	reading  atomic.Int64 // partitions that have readers
 
 	// The fetching goroutines belong to the Source, so it holds what ends them.
@@ -51,8 +52,8 @@ func New(cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure kafka source: %w", err)
 	}
-	opts = append(opts, kgo.RetryTimeout(retryTimeout), kgo.BrokerMaxReadBytes(1<<30))
-	s := &Source{cfg: cfg, inflater: newInflater(), parking: newParking()}
+	opts = append(opts, kgo.RetryTimeout(retryTimeout), kgo.RetryBackoffFn(backoff), kgo.BrokerMaxReadBytes(1<<30))
+	s := &Source{cfg: cfg, inflater: newInflater(), parking: newParking(), patience: patience}
 	if s.client, err = kgo.NewClient(opts...); err != nil {
 		return nil, fmt.Errorf("configure kafka source: %w", err)
 	}
@@ -69,6 +70,9 @@ func New(cfg Config) (*Source, error) {
 
 // retryTimeout is how long a question is repeated to brokers that do not answer before the asker is told.
 const retryTimeout = 10 * time.Second
+
+// backoff is the pause before a question is repeated: short at first, since most leaders change within a second.
+func backoff(tries int) time.Duration { return min(50*time.Millisecond<<min(tries, 5), time.Second) }
 
 // Close ends all fetching; readers must have been closed before.
 func (s *Source) Close() error {
@@ -96,7 +100,7 @@ func (s *Source) Open(ctx context.Context, p stream.Partition, offset int64, d s
 		return nil, explainRange(p, offset, start, end)
 	}
 	r := newReader(part, offset, d, s.cfg.Clock)
-	part.attach(r, end)
+	part.attach(r)
 	return r, nil
 }
 
@@ -115,6 +119,7 @@ func (s *Source) find(ctx context.Context, p stream.Partition) (*partition, erro
 	if !ok {
 		part = &partition{id: p, topicID: t[0].id, limits: s.limits, dispatch: s.dispatch, reading: &s.reading}
 		part.hot.inflater = s.inflater
+		part.end.Store(-1)
 		s.mu.partitions[p] = part
 	}
 	return part, nil
@@ -140,7 +145,8 @@ func (s *Source) dispatch(f *feed) {
 		s.park(f, errNoLeader)
 		return
 	}
-	s.lane(laneKey{broker, f.fetching.atEnd || f.fetching.next >= f.p.end.Load()}).enqueue(f)
+	end := f.p.end.Load()
+	s.lane(laneKey{broker, f.fetching.atEnd || end >= 0 && f.fetching.next >= end}).enqueue(f)
 }
 
 func (s *Source) lane(k laneKey) *lane {
