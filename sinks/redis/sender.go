@@ -1,0 +1,201 @@
+package redis
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+const (
+	// callBytes bounds the blocks of one call: Redis does nothing else while it runs.
+	callBytes    = 512 << 10
+	firstBackoff = 50 * time.Millisecond
+	lastBackoff  = 5 * time.Second
+	// metaLife is how long what describes an output stays after its last epoch, beside keep.
+	metaLife = 30 * 24 * time.Hour
+)
+
+// sender is the goroutine of a sink that talks to Redis.
+type sender struct {
+	s       *Sink
+	cancel  context.CancelFunc
+	closing chan struct{}
+	once    sync.Once
+	ended   chan struct{}
+
+	// Of the goroutine:
+	blocks     []*block
+	call       call
+	mark       stream.Time // to be reported
+	write      script
+	through    script
+	registered bool
+
+	mu struct {
+		sync.Mutex
+		err   error
+		since time.Time
+	}
+}
+
+func newSender(s *Sink) *sender {
+	return &sender{
+		s: s, closing: make(chan struct{}), ended: make(chan struct{}),
+		write: newScript(luaWrite), through: newScript(luaThrough), call: call{s: s}, mark: stream.NoTime,
+	}
+}
+
+func (d *sender) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	d.cancel = cancel
+	go d.run(ctx)
+}
+
+// stop lets the goroutine finish for so long, and returns when it has ended. It may be called twice.
+func (d *sender) stop(patience time.Duration) {
+	d.once.Do(func() { close(d.closing) })
+	select {
+	case <-d.ended:
+	case <-d.s.client.clock.After(patience):
+	}
+	d.cancel()
+	<-d.ended
+}
+
+// run sends what there is, until it is cancelled, or is closing and has nothing left.
+func (d *sender) run(ctx context.Context) {
+	defer close(d.ended)
+	for ctx.Err() == nil {
+		busy, err := d.step(ctx)
+		d.note(err)
+		if err != nil {
+			d.pause(ctx)
+			continue
+		}
+		if busy {
+			continue
+		}
+		select {
+		case <-d.s.queue.wake:
+		case <-ctx.Done():
+		case <-d.closing:
+			// Whoever closes has stopped writing, so what is not there now will not come.
+			if blocks, _ := d.s.queue.load(); blocks == 0 && !d.s.progress.waits() {
+				return
+			}
+		}
+	}
+}
+
+// step does one thing; what fails is done again by the next step.
+func (d *sender) step(ctx context.Context) (busy bool, err error) {
+	if !d.registered {
+		if err := d.report(ctx, stream.NoTime); err != nil {
+			return false, err
+		}
+		d.registered = true
+	}
+	if len(d.blocks) == 0 {
+		d.blocks = d.s.queue.take(d.blocks, callBytes)
+	}
+	if len(d.blocks) > 0 {
+		if err := d.send(ctx); err != nil {
+			return false, err
+		}
+		d.s.queue.done(d.blocks)
+		d.blocks = d.blocks[:0]
+		busy = true
+	}
+	acknowledged, _ := d.s.queue.acknowledged()
+	if d.mark == stream.NoTime {
+		d.mark, _ = d.s.progress.due(acknowledged)
+	}
+	if d.mark == stream.NoTime {
+		return busy, nil
+	}
+	if err := d.report(ctx, d.mark); err != nil {
+		return false, err
+	}
+	d.mark = stream.NoTime
+	return true, nil
+}
+
+// send stores the blocks with one call.
+func (d *sender) send(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, d.s.client.timeout)
+	defer cancel()
+	args := d.call.arguments(d.blocks, d.write.sha)
+	err := d.s.client.rdb.Process(ctx, goredis.NewCmd(ctx, args...))
+	if goredis.HasErrorPrefix(err, "NOSCRIPT") {
+		args[0], args[1] = "eval", d.write.source
+		err = d.s.client.rdb.Process(ctx, goredis.NewCmd(ctx, args...))
+	}
+	if err != nil {
+		return failure("write "+d.s.config.Output.Name+" to redis", err)
+	}
+	return nil
+}
+
+// report writes complete_through and everything that describes the output, so that a Redis that was emptied learns it
+// again.
+func (d *sender) report(ctx context.Context, through stream.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, d.s.client.timeout)
+	defer cancel()
+	s, text, life := d.s, "", int64(0)
+	if through >= 0 {
+		text = strconv.FormatInt(int64(through), 10)
+	}
+	if keep := s.config.Output.Keep; keep > 0 {
+		life = int64((keep + metaLife) / time.Second)
+	}
+	keys := []string{tasksKey(s.place), throughKey(s.place), changesKey(s.place)}
+	values := []any{partitionField(s.config.Task.Partition), s.tasksValue(), s.writer, text, life}
+	if err := goredis.NewScript(d.through.source).Run(ctx, s.client.rdb, keys, values...).Err(); err != nil {
+		return failure("write complete_through to redis", err)
+	}
+	described, err := json.Marshal(&s.config.Output)
+	if err != nil {
+		return fmt.Errorf("describe output: %w", err)
+	}
+	o := &s.config.Output
+	if err := s.client.rdb.HSet(ctx, s.client.outputsKey(), o.Pipeline+"/"+o.Name, described).Err(); err != nil {
+		return failure("describe output in redis", err)
+	}
+	return nil
+}
+
+// note keeps the state for Status.
+func (d *sender) note(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil && d.mu.err == nil {
+		d.mu.since = d.s.client.clock.Now()
+	}
+	if err == nil {
+		d.mu.since = time.Time{}
+	}
+	d.mu.err = err
+}
+
+func (d *sender) state() Status {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return Status{Err: d.mu.err, Since: d.mu.since}
+}
+
+// pause waits before the next attempt, longer the longer Redis has been away.
+func (d *sender) pause(ctx context.Context) {
+	clock := d.s.client.clock
+	away := clock.Now().Sub(d.state().Since)
+	select {
+	case <-clock.After(min(max(firstBackoff, away), lastBackoff)):
+	case <-ctx.Done():
+	}
+}
