@@ -159,7 +159,7 @@ type caseRow struct {
 func (l *layout) rowsOf(of string, got *outcome) (rows []caseRow) {
 	step, late, _ := l.stepIndex(of)
 	base := strings.TrimSuffix(of, lateSuffix)
-	groups := 0
+	groups := -1 // events have none
 	if step >= 0 && l.steps[step].Kind == WindowStep && !late {
 		groups = len(l.steps[step].Window.By)
 	}
@@ -170,7 +170,7 @@ func (l *layout) rowsOf(of string, got *outcome) (rows []caseRow) {
 		}
 		for i := range r.Batch.Len() {
 			row := rowOf(r.Batch, i, groups)
-			if groups == 0 {
+			if groups < 0 {
 				rows = append(rows, row)
 				continue
 			}
@@ -197,7 +197,7 @@ func groupKey(b *stream.Batch, i, groups int) string {
 
 func rowOf(b *stream.Batch, i, groups int) caseRow {
 	r := caseRow{at: b.Window.End, values: map[string]any{}}
-	if groups == 0 {
+	if groups < 0 {
 		r.at = b.Time[i]
 	}
 	var parts []string

@@ -104,9 +104,9 @@ func (b *builder) columns() error {
 func (b *builder) stage(name string, lo, hi int) *engine.Stage {
 	s := &engine.Stage{Name: name, Topics: values(b.l.spec.Source.Topics), Time: b.l.time(), Interval: b.l.intervals()}
 	s.NewDecoder = func() (stream.Decoder, error) { return b.c.NewDecoder(formatOf(b.l.spec), b.l.def, b.fields) }
-	s.NewSteps = func(engine.TaskContext) (steps []engine.Step, err error) {
+	s.NewSteps = func(t engine.TaskContext) (steps []engine.Step, err error) {
 		for i := lo; i < hi; i++ {
-			op, err := b.operator(name, i)
+			op, err := b.operator(name, i, t.Task.Partition.Number)
 			if err != nil {
 				return nil, fmt.Errorf("build step %s: %w", b.l.steps[i].Name, err)
 			}
@@ -120,7 +120,7 @@ func (b *builder) stage(name string, lo, hi int) *engine.Stage {
 	return s
 }
 
-func (b *builder) operator(stage string, i int) (stream.Operator, error) {
+func (b *builder) operator(stage string, i int, partition int32) (stream.Operator, error) {
 	s, in := &b.l.steps[i], b.ins[i]
 	switch s.Kind {
 	case FilterStep:
@@ -133,13 +133,15 @@ func (b *builder) operator(stage string, i int) (stream.Operator, error) {
 		return b.c.NewAlert(in, b.l.rule(s.Alert, b.instance))
 	case WindowStep:
 	}
+	w := b.l.windowConfig()
+	w.Partition = partition
 	switch stage {
 	case foldStage:
-		return b.c.NewFold(in, b.l.windowConfig())
+		return b.c.NewFold(in, w)
 	case mergeStage:
-		return b.c.NewMerge(in, b.l.windowConfig())
+		return b.c.NewMerge(in, w)
 	}
-	return b.c.NewTumbling(in, b.l.windowConfig())
+	return b.c.NewTumbling(in, w)
 }
 
 // sinks opens the outputs of a stage. Rows of the window come from the last stage, its late events from the first.
@@ -195,7 +197,7 @@ func (b *builder) sinkConfig(o laidOutput) SinkConfig {
 	}
 	if o.step >= 0 && l.steps[o.step].Kind == WindowStep && !o.late {
 		w := l.windowConfig()
-		c.Window, c.Lateness, c.Groups = w.Size, w.Lateness, len(w.By)
+		c.Window, c.Lateness, c.Groups, c.Aggregates = w.Size, w.Lateness, len(w.By), len(w.Aggregates)
 	} else if c.Schema == b.source {
 		c.Event = l.def.String()
 	}

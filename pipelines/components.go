@@ -62,6 +62,10 @@ type WindowConfig struct {
 	By       []string
 	// Aggregates are the computed columns in order; Expr is a call such as avg(value).
 	Aggregates []Column
+	// Evidence adds columns that name the first and the last record of a row, for alerts. They follow the aggregates.
+	Evidence bool
+	// Partition of the source that the task of a NewTumbling reads.
+	Partition int32
 }
 
 // RuleConfig describes an alert rule on a rollup.
@@ -73,8 +77,8 @@ type RuleConfig struct {
 	Labels             []Column // templates
 	Summary            string   // template
 	Window             time.Duration
-	// Groups is how many leading columns of the rollup name the group.
-	Groups int
+	// Groups are the leading columns of the rollup that name the group.
+	Groups []string
 	// Topic is the source of the events, for evidence.
 	Topic string
 }
@@ -88,10 +92,12 @@ type SinkConfig struct {
 	Schema   *stream.Schema
 	Phases   []stream.Phase
 
-	// Of rows of a window: its length, its lateness, and how many leading columns name the group.
-	Window   time.Duration
-	Lateness time.Duration
-	Groups   int
+	// Of rows of a window: its length, its lateness, how many leading columns name the group, and how many aggregates
+	// follow. What comes behind them is evidence for alerts.
+	Window     time.Duration
+	Lateness   time.Duration
+	Groups     int
+	Aggregates int
 
 	Keep  time.Duration // redis
 	Topic string        // kafka: where to; parquet of the source: where from

@@ -1,63 +1,77 @@
 package pipelines_test
 
 import (
-	"github.com/tidewatch/tidewatch/internal/expression"
 	"github.com/tidewatch/tidewatch/operators/aggregate"
+	"github.com/tidewatch/tidewatch/operators/shape"
+	"github.com/tidewatch/tidewatch/operators/window"
 	"github.com/tidewatch/tidewatch/pipelines"
 	"github.com/tidewatch/tidewatch/schemas"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
+// components are the shipped operators, without sinks: cases need none.
 func components() *pipelines.Components {
 	return &pipelines.Components{
 		Catalog: schemas.Builtin(), Formats: schemas.Formats(), Aggregates: aggregate.Names(),
 		NewDecoder: schemas.NewDecoder,
-		NewFilter:  func(*stream.Schema, string) (stream.Operator, error) { return nil, nil },
-		ProjectSchema: func(in *stream.Schema, cols []pipelines.Column) (*stream.Schema, error) {
-			s := &stream.Schema{}
-			for _, c := range cols {
-				p, err := expression.Compile(c.Expr, in)
-				if err != nil {
-					return nil, err
-				}
-				s.Fields = append(s.Fields, stream.Field{Name: c.Name, Kind: p.Kind()})
-			}
-			return s, nil
+		NewFilter:  func(in *stream.Schema, expr string) (stream.Operator, error) { return shape.NewFilter(expr, in) },
+		NewProject: func(in *stream.Schema, columns []pipelines.Column) (stream.Operator, error) {
+			return shape.NewProject(shapeColumns(columns), in)
 		},
-		NewDedupe: func(*stream.Schema, pipelines.DedupeConfig) (stream.Operator, error) { return nil, nil },
-		CheckAggregate: func(in *stream.Schema, call pipelines.Column) error {
-			spec, err := aggregate.Parse(call.Expr)
-			if err != nil {
-				return err
-			}
-			spec.Name = call.Name
-			_, err = aggregate.Compile([]aggregate.Spec{spec}, in)
-			return err
+		ProjectSchema: func(in *stream.Schema, columns []pipelines.Column) (*stream.Schema, error) {
+			return shape.ProjectSchema(shapeColumns(columns), in)
+		},
+		NewDedupe:      func(*stream.Schema, pipelines.DedupeConfig) (stream.Operator, error) { return nil, nil },
+		CheckAggregate: checkAggregate,
+		NewTumbling: func(in *stream.Schema, c pipelines.WindowConfig) (stream.Operator, error) {
+			return withWindow(c, func(w *window.Config) (stream.Operator, error) { return window.NewTumbling(w, in) })
+		},
+		NewFold: func(in *stream.Schema, c pipelines.WindowConfig) (stream.Operator, error) {
+			return withWindow(c, func(w *window.Config) (stream.Operator, error) { return window.NewFold(w, in) })
+		},
+		NewMerge: func(in *stream.Schema, c pipelines.WindowConfig) (stream.Operator, error) {
+			return withWindow(c, func(w *window.Config) (stream.Operator, error) {
+				return window.NewMerge(&window.MergeConfig{Config: *w, In: in})
+			})
 		},
 		RollupSchema: func(in *stream.Schema, c pipelines.WindowConfig) (*stream.Schema, error) {
-			s := &stream.Schema{}
-			for _, by := range c.By {
-				s.Fields = append(s.Fields, in.Fields[in.Index(by)])
-			}
-			var specs []aggregate.Spec
-			for _, a := range c.Aggregates {
-				spec, err := aggregate.Parse(a.Expr)
-				if err != nil {
-					return nil, err
-				}
-				spec.Name = a.Name
-				specs = append(specs, spec)
-			}
-			set, err := aggregate.Compile(specs, in)
-			if err != nil {
-				return nil, err
-			}
-			s.Fields = append(s.Fields, set.Results()...)
-			return s, nil
+			return withWindow(c, func(w *window.Config) (*stream.Schema, error) { return window.RollupSchema(w, in) })
 		},
 		PartialSchema: func(in *stream.Schema, c pipelines.WindowConfig) (*stream.Schema, error) {
-			return &stream.Schema{}, nil
+			return withWindow(c, func(w *window.Config) (*stream.Schema, error) { return window.PartialSchema(w, in) })
 		},
 		NewAlert: func(*stream.Schema, pipelines.RuleConfig) (stream.Operator, error) { return nil, nil },
 	}
+}
+
+func shapeColumns(columns []pipelines.Column) []shape.Column {
+	out := make([]shape.Column, len(columns))
+	for i, c := range columns {
+		out[i] = shape.Column(c)
+	}
+	return out
+}
+
+func checkAggregate(in *stream.Schema, a pipelines.Column) error {
+	spec, err := aggregate.Parse(a.Expr)
+	if err != nil {
+		return err
+	}
+	spec.Name = a.Name
+	_, err = aggregate.Compile([]aggregate.Spec{spec}, in)
+	return err
+}
+
+// withWindow hands a window's configuration to a constructor.
+func withWindow[T any](c pipelines.WindowConfig, build func(*window.Config) (T, error)) (none T, err error) {
+	w := &window.Config{Size: c.Size, Lateness: c.Lateness, By: c.By, Evidence: c.Evidence, Partition: c.Partition}
+	for _, a := range c.Aggregates {
+		spec, err := aggregate.Parse(a.Expr)
+		if err != nil {
+			return none, err
+		}
+		spec.Name = a.Name
+		w.Aggregates = append(w.Aggregates, spec)
+	}
+	return build(w)
 }

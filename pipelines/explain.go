@@ -70,7 +70,7 @@ func (e *explainer) stage(b *builder, s *engine.Stage, i int) {
 		e.step(b, s.Name, j)
 	}
 	if s.Internal != "" {
-		e.line(2, "writes    %s, %d partitions by hash of %s", s.Internal, s.InternalPartitions, strings.Join(values(e.window().By), ", "))
+		e.line(2, "writes    %s, %d partitions by hash of %s", s.Internal, s.InternalPartitions, listOr(values(e.window().By), "nothing"))
 	}
 	e.outputs(b, s.Name)
 	e.line(2, "epochs    every %s, a snapshot every %s, open windows shown every %s", formatDuration(s.Interval.Epoch),
@@ -129,7 +129,7 @@ func (e *explainer) stepText(s *laidStep, stage string) string {
 		return "adds the partials up: " + computedText(w.Aggregates)
 	}
 	lateness := formatDuration(e.l.time().Lateness)
-	text := fmt.Sprintf("every %s by %s: %s; late events count for %s", formatDuration(w.Tumbling.Duration), strings.Join(values(w.By), ", "), computedText(w.Aggregates), lateness)
+	text := fmt.Sprintf("every %s by %s: %s; late events count for %s", formatDuration(w.Tumbling.Duration), listOr(values(w.By), "nothing"), computedText(w.Aggregates), lateness)
 	if stage == foldStage {
 		return "partials " + text
 	}

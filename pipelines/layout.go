@@ -77,9 +77,7 @@ func (l *layout) rekeyed() bool { return l.window >= 0 && !l.keyed }
 func (l *layout) windowConfig() WindowConfig {
 	w := l.steps[l.window].Window
 	c := WindowConfig{Size: w.Tumbling.Duration, Lateness: l.spec.Time.AllowedLateness.or(DefaultAllowedLateness), By: values(w.By)}
-	for _, a := range w.Aggregates {
-		c.Aggregates = append(c.Aggregates, Column{a.Name.Value, a.Expr.Value})
-	}
+	c.Aggregates, c.Evidence = columnsOf(w.Aggregates), l.hasAlerts()
 	return c
 }
 

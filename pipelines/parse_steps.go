@@ -97,7 +97,9 @@ func (r *reader) window(n ast.Node) *Window {
 		w.Tumbling = r.duration(v, "`tumbling`")
 	}
 	if v := m.need("by", "the fields of a group, for example [tenant, host]"); v != nil {
-		w.By = r.texts(v, "`by`")
+		if seq, ok := v.(*ast.SequenceNode); !ok || len(seq.Values) > 0 { // [] is one group of everything
+			w.By = r.texts(v, "`by`")
+		}
 	}
 	if v := m.need("aggregate", "what to compute, for example {samples: count()}"); v != nil {
 		w.Aggregates = r.computed(v, "`aggregate`")

@@ -167,6 +167,7 @@ func nearest(name string, among []string) string {
 
 // suggestion ends a message about an unknown name.
 func suggestion(name string, among []string) string {
+	among = slices.DeleteFunc(slices.Clone(among), func(s string) bool { return strings.HasPrefix(s, "_") }) // ours
 	switch near := nearest(name, among); {
 	case near != "":
 		return ", did you mean `" + near + "`?"

@@ -72,7 +72,7 @@ func (l *layout) rule(a *Alert, instance string) RuleConfig {
 		Pipeline: l.spec.Name.Value, Version: versionOf(instance),
 		Name: a.Name.Value, When: a.When.Value, For: a.For.Duration, KeepFiringFor: a.KeepFiringFor.Duration,
 		Severity: severity, Labels: columnsOf(a.Labels), Summary: a.Summary.Value,
-		Window: w.Tumbling.Duration, Groups: len(w.By), Topic: l.spec.Source.Topics[0].Value,
+		Window: w.Tumbling.Duration, Groups: values(w.By), Topic: l.spec.Source.Topics[0].Value,
 	}
 }
 

@@ -118,7 +118,7 @@ func (k *checker) windowStep(s *laidStep) {
 	w := s.Window
 	s.out, s.origin = nil, nil
 	k.windowTimes(w)
-	good := k.fieldsOf(w.By, s.in) && s.in != nil && w.Tumbling.Duration > 0 && len(w.By) > 0
+	good := k.fieldsOf(w.By, s.in) && s.in != nil && w.Tumbling.Duration > 0
 	for _, a := range w.Aggregates {
 		if !columnName.MatchString(a.Name.Value) {
 			k.complain(a.Name, "the name of a column has letters, digits and _ only, at most 63")
