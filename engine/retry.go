@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -25,7 +26,7 @@ func again(ctx context.Context, clock stream.Clock, log *slog.Logger, what strin
 			}
 			return nil
 		}
-		if ctx.Err() != nil || stream.KindOfError(err) != stream.Retry {
+		if ctx.Err() != nil || stream.KindOfError(err) != stream.Retry || errors.Is(err, stream.ErrStartOver) {
 			return err
 		}
 		if !failed {

@@ -12,6 +12,10 @@ const (
 	Reject                  // this event goes to the dead letters, the stream goes on
 )
 
+// ErrStartOver is wrapped by a Retry error after which repeating the call does not help: the task takes over again and
+// replays from its row, because nobody knows what of its outputs has arrived.
+var ErrStartOver = errors.New("the task must start again from its row")
+
 // Error carries a kind with its cause. The kind is set where it is known, once.
 type Error struct {
 	Kind ErrorKind
