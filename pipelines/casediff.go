@@ -204,6 +204,9 @@ func rowOf(b *stream.Batch, i, groups int) caseRow {
 	for c, f := range b.Schema.Fields {
 		v := b.Cols[c].Value(i)
 		r.values[f.Name] = v
+		if strings.HasPrefix(f.Name, "_") { // evidence is for alerts
+			continue
+		}
 		parts = append(parts, f.Name+"="+valueText(v))
 	}
 	r.text = strings.Join(parts, " ")

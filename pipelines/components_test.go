@@ -1,6 +1,7 @@
 package pipelines_test
 
 import (
+	"github.com/tidewatch/tidewatch/alerts"
 	"github.com/tidewatch/tidewatch/operators/aggregate"
 	"github.com/tidewatch/tidewatch/operators/shape"
 	"github.com/tidewatch/tidewatch/operators/window"
@@ -40,8 +41,33 @@ func components() *pipelines.Components {
 		PartialSchema: func(in *stream.Schema, c pipelines.WindowConfig) (*stream.Schema, error) {
 			return withWindow(c, func(w *window.Config) (*stream.Schema, error) { return window.PartialSchema(w, in) })
 		},
-		NewAlert: func(*stream.Schema, pipelines.RuleConfig) (stream.Operator, error) { return nil, nil },
+		NewAlert:       newAlert,
+		ReadTransition: readTransition,
 	}
+}
+
+func newAlert(rollup *stream.Schema, r pipelines.RuleConfig) (stream.Operator, error) {
+	rule := alerts.Rule{
+		Name: r.Name, When: r.When, For: r.For, KeepFiringFor: r.KeepFiringFor, Severity: alerts.Severity(r.Severity),
+		Labels: map[string]string{}, Summary: r.Summary,
+	}
+	for _, l := range r.Labels {
+		rule.Labels[l.Name] = l.Expr
+	}
+	return alerts.NewOperator(alerts.OperatorConfig{
+		Rule: rule, Pipeline: r.Pipeline, Version: r.Version, Topic: r.Topic, GroupColumns: r.Groups, WindowSize: r.Window,
+	}, rollup)
+}
+
+func readTransition(body []byte) (pipelines.Transition, error) {
+	t, err := alerts.Decode(body)
+	if err != nil {
+		return pipelines.Transition{}, err
+	}
+	return pipelines.Transition{
+		Name: t.Alert.Name, Severity: string(t.Alert.Severity), Summary: t.Alert.Summary, Labels: t.Alert.Labels,
+		From: string(t.From), To: string(t.To), At: t.At, Revised: t.IsRevision(), Notifies: t.Notifies(),
+	}, nil
 }
 
 func shapeColumns(columns []pipelines.Column) []shape.Column {
