@@ -14,18 +14,25 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tidewatch/tidewatch/internal/testservers"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// benchBroker starts a broker in a process of its own, so that the CPU time of this one is the reader's. With
-// TIDEWATCH_BENCH_BROKERS set, that cluster is used.
+// benchBroker starts a broker in a process of its own, so that the CPU time of this one is the reader's: a real one where
+// the machine has it.
 func benchBroker(b *testing.B) []string {
-	if a := os.Getenv("TIDEWATCH_BENCH_BROKERS"); a != "" {
-		return strings.Split(a, ",")
+	real, err := testservers.StartKafka(context.Background(), testservers.KafkaOptions{HeapMB: 1024, Throughput: true})
+	if err == nil {
+		b.Cleanup(func() {
+			if err := real.Close(); err != nil {
+				b.Error(err)
+			}
+		})
+		return real.Brokers()
 	}
+	b.Log("with the broker of package kfake: ", err)
 	cmd := exec.CommandContext(context.Background(), os.Args[0], "-test.run=^TestBrokerOfBenchmarks$")
 	cmd.Env = append(os.Environ(), "TIDEWATCH_BENCH_CHILD=1")
 	stdin, err := cmd.StdinPipe() // its end ends the broker
@@ -58,7 +65,7 @@ func TestBrokerOfBenchmarks(t *testing.T) {
 	if os.Getenv("TIDEWATCH_BENCH_CHILD") == "" {
 		t.Skip("runs in a process of its own, for benchmarks")
 	}
-	c := newCluster(t, kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(benchPartitions))
+	c := newCluster(t)
 	fmt.Println("broker", c.ListenAddrs()[0])
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
 }
@@ -70,8 +77,9 @@ const (
 
 // fillBench writes records of about 350 B, like the events of the product, and returns the topic.
 func fillBench(b *testing.B, brokers []string, name string, codec kgo.CompressionCodec) string {
-	topic := fmt.Sprintf("bench-%s-%d", name, time.Now().UnixNano())
-	cl := newProducer(b, brokers, kgo.ProducerBatchCompression(codec), kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(10*time.Millisecond),
+	topic := testservers.Name("bench-" + name)
+	newEnv(b, brokers).create(b, topic, benchPartitions)
+	cl := newProducer(b, brokers, kgo.ProducerBatchCompression(codec), kgo.ProducerLinger(10*time.Millisecond),
 		kgo.MaxBufferedRecords(200_000))
 	r := rand.New(rand.NewPCG(1, 2))
 	vals := make([][]byte, 4096)

@@ -166,7 +166,7 @@ func TestOldFormatIsRefused(t *testing.T) {
 }
 
 func TestLZ4AgainstLibrary(t *testing.T) {
-	f := newInflater()
+	f := newInflater(maxBlockBytes)
 	rapid.Check(t, func(t *rapid.T) {
 		text := slices.Repeat(rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "text"), rapid.IntRange(0, 800).Draw(t, "times"))
 		size := rapid.SampledFrom([]lz4.BlockSize{lz4.Block64Kb, lz4.Block256Kb, lz4.Block1Mb, lz4.Block4Mb}).Draw(t, "block")
@@ -182,13 +182,13 @@ func TestLZ4AgainstLibrary(t *testing.T) {
 		if err := errors.Join(w.Apply(opts...), write(w, text), w.Close()); err != nil {
 			t.Fatal(err)
 		}
-		got, err := inflateLZ4(nil, packed.Bytes())
+		got, err := inflateLZ4(nil, packed.Bytes(), maxBlockBytes)
 		if err != nil || !bytes.Equal(got, text) {
 			t.Fatalf("%d bytes, want %d: %v", len(got), len(text), err)
 		}
 		if len(text) > 0 {
 			cut := rapid.IntRange(0, packed.Len()-1).Draw(t, "cut")
-			if got, err := inflateLZ4(nil, packed.Bytes()[:cut]); err == nil && !bytes.Equal(got, text) {
+			if got, err := inflateLZ4(nil, packed.Bytes()[:cut], maxBlockBytes); err == nil && !bytes.Equal(got, text) {
 				t.Fatalf("a frame cut at %d of %d gives %d other bytes", cut, packed.Len(), len(got))
 			}
 		}
@@ -207,9 +207,10 @@ func write(w *lz4.Writer, b []byte) error {
 }
 
 func TestInflaterKeepsToItsLimit(t *testing.T) {
-	f := newInflater()
-	zeros := make([]byte, maxBlockBytes+1)
-	for _, codec := range []kgo.CompressionCodec{kgo.GzipCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()} {
+	const limit = 2 << 20
+	f := newInflater(limit)
+	zeros := make([]byte, 2*limit)
+	for _, codec := range []kgo.CompressionCodec{kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()} {
 		c, err := kgo.DefaultCompressor(codec)
 		if err != nil {
 			t.Fatal(err)
@@ -218,13 +219,17 @@ func TestInflaterKeepsToItsLimit(t *testing.T) {
 		if out, err := f.inflate(&block{attributes: uint16(kind), records: packed}); err == nil {
 			t.Fatalf("codec %v gives %d bytes", kind, len(out))
 		}
+		packed, _ = c.Compress(bytes.NewBuffer(nil), zeros[:limit/2])
+		if out, err := f.inflate(&block{attributes: uint16(kind), records: packed}); err != nil || len(out) != limit/2 {
+			t.Fatalf("codec %v: %d bytes, %v", kind, len(out), err)
+		}
 	}
 }
 
 func FuzzChunk(f *testing.F) {
 	f.Add(blockSpec{base: 3, records: []kmsg.Record{newRecord(0, nil, []byte("v")), newRecord(5, []byte("k"), nil)}}.encode(), int64(3))
 	f.Add(marker(9, 1, 0).encode(), int64(0))
-	inflater := newInflater()
+	inflater := newInflater(maxBlockBytes)
 	f.Fuzz(func(t *testing.T, data []byte, from int64) {
 		if from < 0 {
 			return
@@ -274,9 +279,9 @@ func FuzzLZ4(f *testing.F) {
 	_, _ = w.Write(bytes.Repeat([]byte("abcdefg "), 100))
 	_ = w.Close()
 	f.Add(packed.Bytes())
-	inflater := newInflater()
+	inflater := newInflater(maxBlockBytes)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := inflateLZ4(nil, data)
+		got, err := inflateLZ4(nil, data, maxBlockBytes)
 		if err != nil {
 			return
 		}

@@ -39,7 +39,7 @@ func newModelLog(keep int64) *modelLog {
 	m.p = &partition{reading: new(atomic.Int64)}
 	m.p.limits = func() (portion, keep int64) { return modelPortion, m.keep }
 	m.p.dispatch = func(f *feed) { m.fetches = append(m.fetches, f) }
-	m.p.hot.inflater = newInflater()
+	m.p.hot.inflater = newInflater(maxBlockBytes)
 	return m
 }
 
@@ -233,81 +233,85 @@ func (m *modelLog) settle(t *rapid.T) {
 
 // TestReadersShareFetches: three readers of a partition cost one fetch of each record.
 func TestReadersShareFetches(t *testing.T) {
-	c := newCluster(t, kfake.SeedTopics(1, "in"))
-	cl := newProducer(t, c.ListenAddrs())
-	s := newSource(t, c.ListenAddrs(), nil)
-	p := partitionOf(t, s, "in", 0)
-	readers := []stream.Reader{open(t, s, p, 0), open(t, s, p, 0), open(t, s, p, 0)}
-	seen := make([]got, len(readers))
-	for i := range 20 {
-		produce(t, cl, "in", 0, numbered(i*50, 50)...)
-		var wg sync.WaitGroup
-		for j, r := range readers {
-			wg.Go(func() { seen[j].until(t, r, int64(i+1)*50) })
+	onBoth(t, func(t *testing.T, e *env) {
+		topic := e.topic(t, 1)
+		cl := newProducer(t, e.brokers)
+		s := newSource(t, e.brokers, nil)
+		p := partitionOf(t, s, topic, 0)
+		readers := []stream.Reader{open(t, s, p, 0), open(t, s, p, 0), open(t, s, p, 0)}
+		seen := make([]got, len(readers))
+		for i := range 20 {
+			produce(t, cl, topic, 0, numbered(i*50, 50)...)
+			var wg sync.WaitGroup
+			for j, r := range readers {
+				wg.Go(func() { seen[j].until(t, r, int64(i+1)*50) })
+			}
+			wg.Wait()
 		}
-		wg.Wait()
-	}
-	for _, g := range seen {
-		if !slices.Equal(g.values, numbered(0, 1000)) {
-			t.Fatal(len(g.values))
+		for _, g := range seen {
+			if !slices.Equal(g.values, numbered(0, 1000)) {
+				t.Fatal(len(g.values))
+			}
 		}
-	}
-	s.Stats(func(_ stream.Partition, records, bytes int64) {
-		if records != 1000 || bytes == 0 {
-			t.Fatalf("%d records in %d bytes were fetched for 1000", records, bytes)
-		}
+		s.Stats(func(_ stream.Partition, records, bytes int64) {
+			if records != 1000 || bytes == 0 {
+				t.Fatalf("%d records in %d bytes were fetched for 1000", records, bytes)
+			}
+		})
 	})
 }
 
 // TestSlowReaderStopsNobody: one reader stands still while the other reads far more than the ring holds. Then it goes on,
 // on a feed of its own, until it has come near.
 func TestSlowReaderStopsNobody(t *testing.T) {
-	c := newCluster(t, kfake.SeedTopics(1, "in"))
-	cl := newProducer(t, c.ListenAddrs())
-	s := newSource(t, c.ListenAddrs(), func(cfg *Config) { cfg.RingBytes = minRing })
-	p := partitionOf(t, s, "in", 0)
-	fast, slow := open(t, s, p, 0), open(t, s, p, 0)
-	var f, l got
-	produce(t, cl, "in", 0, numbered(0, 10)...)
-	f.until(t, fast, 10)
-	l.until(t, slow, 10)
-	const blocks, per = 60, 400
-	for i := range blocks { // 60 times 40 kB, uncompressed: the ring keeps half a megabyte
-		vs := make([]string, per)
-		for k := range vs {
-			vs[k] = numbered(i*per+k, 1)[0] + string(make([]byte, 100))
+	onBoth(t, func(t *testing.T, e *env) {
+		topic := e.topic(t, 1)
+		cl := newProducer(t, e.brokers)
+		s := newSource(t, e.brokers, func(cfg *Config) { cfg.RingBytes = minRing })
+		p := partitionOf(t, s, topic, 0)
+		fast, slow := open(t, s, p, 0), open(t, s, p, 0)
+		var f, l got
+		produce(t, cl, topic, 0, numbered(0, 10)...)
+		f.until(t, fast, 10)
+		l.until(t, slow, 10)
+		const blocks, per = 60, 400
+		for i := range blocks { // 60 times 40 kB, uncompressed: the ring keeps half a megabyte
+			vs := make([]string, per)
+			for k := range vs {
+				vs[k] = numbered(i*per+k, 1)[0] + string(make([]byte, 100))
+			}
+			produce(t, cl, topic, 0, vs...)
+			f.until(t, fast, int64(10+(i+1)*per))
 		}
-		produce(t, cl, "in", 0, vs...)
-		f.until(t, fast, int64(10+(i+1)*per))
-	}
-	part := s.known()[0]
-	part.mu.Lock()
-	kept := int64(0)
-	for _, x := range part.mu.feeds {
-		kept += x.bytes
-	}
-	part.mu.Unlock()
-	if kept > minRing {
-		t.Fatalf("%d bytes are kept", kept)
-	}
-	l.until(t, slow, 10+blocks*per)
-	if !slices.Equal(l.values, f.values) || len(l.values) != 10+blocks*per {
-		t.Fatalf("slow has read %d values, fast %d", len(l.values), len(f.values))
-	}
-	for deadline := time.Now().Add(patienceOfTests); ; { // near each other they share again
-		produce(t, cl, "in", 0, "x")
-		f.until(t, fast, f.next+1)
-		l.until(t, slow, l.next+1)
+		part := s.known()[0]
 		part.mu.Lock()
-		feeds := len(part.mu.feeds)
+		kept := int64(0)
+		for _, x := range part.mu.feeds {
+			kept += x.bytes
+		}
 		part.mu.Unlock()
-		if feeds == 1 {
-			break
+		if kept > minRing {
+			t.Fatalf("%d bytes are kept", kept)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d feeds for two readers at the end", feeds)
+		l.until(t, slow, 10+blocks*per)
+		if !slices.Equal(l.values, f.values) || len(l.values) != 10+blocks*per {
+			t.Fatalf("slow has read %d values, fast %d", len(l.values), len(f.values))
 		}
-	}
+		for deadline := time.Now().Add(patienceOfTests); ; { // near each other they share again
+			produce(t, cl, topic, 0, "x")
+			f.until(t, fast, f.next+1)
+			l.until(t, slow, l.next+1)
+			part.mu.Lock()
+			feeds := len(part.mu.feeds)
+			part.mu.Unlock()
+			if feeds == 1 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d feeds for two readers at the end", feeds)
+			}
+		}
+	})
 }
 
 // TestManyReadersManyPartitions: readers that come and go at random, against what was written.

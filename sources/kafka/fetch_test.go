@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/tidewatch/tidewatch/internal/kafkaclient"
+	"github.com/tidewatch/tidewatch/internal/testservers"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
@@ -32,54 +34,56 @@ func transaction(t testing.TB, cl *kgo.Client, topic string, end kgo.Transaction
 }
 
 func TestAbortedTransactionsAreGaps(t *testing.T) {
-	c := newCluster(t, kfake.SeedTopics(1, "in"))
-	plain := newProducer(t, c.ListenAddrs())
-	one := newProducer(t, c.ListenAddrs(), kgo.TransactionalID("one"))
-	two := newProducer(t, c.ListenAddrs(), kgo.TransactionalID("two"))
-	s := newSource(t, c.ListenAddrs(), nil)
-	p := partitionOf(t, s, "in", 0)
+	onBoth(t, func(t *testing.T, e *env) {
+		topic := e.topic(t, 1)
+		plain := newProducer(t, e.brokers)
+		one := newProducer(t, e.brokers, kgo.TransactionalID("one"))
+		two := newProducer(t, e.brokers, kgo.TransactionalID("two"))
+		s := newSource(t, e.brokers, nil)
+		p := partitionOf(t, s, topic, 0)
 
-	produce(t, plain, "in", 0, "a")                           // 0
-	transaction(t, one, "in", kgo.TryCommit, "b", "c")        // 1 2, marker 3
-	transaction(t, one, "in", kgo.TryAbort, "x1", "x2", "x3") // 4 5 6, marker 7
-	if err := two.BeginTransaction(); err != nil {            // interleaved with others
-		t.Fatal(err)
-	}
-	produce(t, two, "in", 0, "x4")                // 8
-	produce(t, plain, "in", 0, "d")               // 9
-	transaction(t, one, "in", kgo.TryCommit, "e") // 10, marker 11
-	produce(t, two, "in", 0, "x5")                // 12
+		produce(t, plain, topic, 0, "a")                           // 0
+		transaction(t, one, topic, kgo.TryCommit, "b", "c")        // 1 2, marker 3
+		transaction(t, one, topic, kgo.TryAbort, "x1", "x2", "x3") // 4 5 6, marker 7
+		if err := two.BeginTransaction(); err != nil {             // interleaved with others
+			t.Fatal(err)
+		}
+		produce(t, two, topic, 0, "x4")                // 8
+		produce(t, plain, topic, 0, "d")               // 9
+		transaction(t, one, topic, kgo.TryCommit, "e") // 10, marker 11
+		produce(t, two, topic, 0, "x5")                // 12
 
-	r := open(t, s, p, 0)
-	var g got
-	g.until(t, r, 8)
-	if in, err := r.Read(testContext(t)); err != nil || in.Next != 8 || in.End != 8 {
-		t.Fatalf("with a transaction open at 8: %+v, %v", in, err) // the end is what may be read
-	}
-	if err := two.EndTransaction(testContext(t), kgo.TryAbort); err != nil { // marker 13
-		t.Fatal(err)
-	}
-	g.until(t, r, 14)
-	if want := []string{"a", "b", "c", "d", "e"}; !slices.Equal(g.values, want) || g.gaps != 9 {
-		t.Fatalf("read %v and %d gaps", g.values, g.gaps)
-	}
-	// A log that ends in a marker is read to its end, and opened behind it.
-	if in, err := r.Read(testContext(t)); err != nil || in.Next != in.End {
-		t.Fatalf("%+v, %v", in, err)
-	}
-	again := open(t, s, p, 14)
-	transaction(t, two, "in", kgo.TryCommit, "f") // 14, marker 15
-	var h got
-	h.until(t, again, 16)
-	if !slices.Equal(h.values, []string{"f"}) {
-		t.Fatal(h.values)
-	}
-	// From inside an aborted transaction.
-	var mid got
-	mid.until(t, open(t, s, p, 5), 16)
-	if !slices.Equal(mid.values, []string{"d", "e", "f"}) {
-		t.Fatal(mid.values)
-	}
+		r := open(t, s, p, 0)
+		var g got
+		g.until(t, r, 8)
+		if in, err := r.Read(testContext(t)); err != nil || in.Next != 8 || in.End != 8 {
+			t.Fatalf("with a transaction open at 8: %+v, %v", in, err) // the end is what may be read
+		}
+		if err := two.EndTransaction(testContext(t), kgo.TryAbort); err != nil { // marker 13
+			t.Fatal(err)
+		}
+		g.until(t, r, 14)
+		if want := []string{"a", "b", "c", "d", "e"}; !slices.Equal(g.values, want) || g.gaps != 9 {
+			t.Fatalf("read %v and %d gaps", g.values, g.gaps)
+		}
+		// A log that ends in a marker is read to its end, and opened behind it.
+		if in, err := r.Read(testContext(t)); err != nil || in.Next != in.End {
+			t.Fatalf("%+v, %v", in, err)
+		}
+		again := open(t, s, p, 14)
+		transaction(t, two, topic, kgo.TryCommit, "f") // 14, marker 15
+		var h got
+		h.until(t, again, 16)
+		if !slices.Equal(h.values, []string{"f"}) {
+			t.Fatal(h.values)
+		}
+		// From inside an aborted transaction.
+		var mid got
+		mid.until(t, open(t, s, p, 5), 16)
+		if !slices.Equal(mid.values, []string{"d", "e", "f"}) {
+			t.Fatal(mid.values)
+		}
+	})
 }
 
 func TestCompactedRecordsAreGaps(t *testing.T) {
@@ -111,30 +115,30 @@ func TestCompactedRecordsAreGaps(t *testing.T) {
 }
 
 func TestRefusesOffsetsOutsideTheLog(t *testing.T) {
-	c := newCluster(t, kfake.SeedTopics(1, "in"))
-	produce(t, newProducer(t, c.ListenAddrs()), "in", 0, numbered(0, 100)...)
-	s := newSource(t, c.ListenAddrs(), nil)
-	p := partitionOf(t, s, "in", 0)
-	if err := c.DeleteRecords("in", 0, 40); err != nil {
-		t.Fatal(err)
-	}
-	for _, offset := range []int64{39, 101} {
-		_, err := s.Open(testContext(t), p, offset, values{})
-		wantKind(t, err, stream.Fatal, fmt.Sprint(offset), "40 to 100", "nothing is reset")
-	}
-	start, err := s.LogStart(testContext(t), p)
-	if err != nil || start != 40 {
-		t.Fatal(start, err)
-	}
-	if end, err := s.LogEnd(testContext(t), p); err != nil || end != 100 {
-		t.Fatal(end, err)
-	}
-	var g got
-	g.until(t, open(t, s, p, 40), 100)
-	if len(g.values) != 60 {
-		t.Fatal(len(g.values))
-	}
-	g.read(t, open(t, s, p, 100))
+	onBoth(t, func(t *testing.T, e *env) {
+		topic := e.topic(t, 1)
+		produce(t, newProducer(t, e.brokers), topic, 0, numbered(0, 100)...)
+		s := newSource(t, e.brokers, nil)
+		p := partitionOf(t, s, topic, 0)
+		e.deleteRecords(t, topic, 40)
+		for _, offset := range []int64{39, 101} {
+			_, err := s.Open(testContext(t), p, offset, values{})
+			wantKind(t, err, stream.Fatal, fmt.Sprint(offset), "40 to 100", "nothing is reset")
+		}
+		start, err := s.LogStart(testContext(t), p)
+		if err != nil || start != 40 {
+			t.Fatal(start, err)
+		}
+		if end, err := s.LogEnd(testContext(t), p); err != nil || end != 100 {
+			t.Fatal(end, err)
+		}
+		var g got
+		g.until(t, open(t, s, p, 40), 100)
+		if len(g.values) != 60 {
+			t.Fatal(len(g.values))
+		}
+		g.read(t, open(t, s, p, 100))
+	})
 }
 
 func TestRecordsDeletedUnderAReader(t *testing.T) {
@@ -171,47 +175,45 @@ func readError(t testing.TB, r stream.Reader) error {
 }
 
 func TestRefusesARecreatedTopic(t *testing.T) {
-	c := newCluster(t, kfake.SeedTopics(1, "in"))
-	cl := newProducer(t, c.ListenAddrs())
-	produce(t, cl, "in", 0, numbered(0, 10)...)
-	s := newSource(t, c.ListenAddrs(), nil)
-	old := partitionOf(t, s, "in", 0)
-	r := open(t, s, old, 0)
-	var g got
-	g.until(t, r, 10)
-	if err := c.DeleteTopic("in"); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.CreateTopic("in", 1, nil); err != nil {
-		t.Fatal(err)
-	}
-	now := partitionOf(t, s, "in", 0)
-	if now == old {
-		t.Fatal("the broker gave the new topic the old id")
-	}
-	wantKind(t, readError(t, r), stream.Fatal, "created again", old.Incarnation, now.Incarnation)
-	produce(t, newProducer(t, c.ListenAddrs()), "in", 0, numbered(0, 20)...)
-	_, err := s.Open(testContext(t), old, 10, values{})
-	wantKind(t, err, stream.Fatal, "created again", old.Incarnation, now.Incarnation)
-	_, err = s.LogStart(testContext(t), old)
-	wantKind(t, err, stream.Fatal, "created again")
-	var fresh got
-	fresh.until(t, open(t, s, now, 0), 20)
+	onBoth(t, func(t *testing.T, e *env) {
+		topic := e.topic(t, 1)
+		cl := newProducer(t, e.brokers)
+		produce(t, cl, topic, 0, numbered(0, 10)...)
+		s := newSource(t, e.brokers, nil)
+		old := partitionOf(t, s, topic, 0)
+		r := open(t, s, old, 0)
+		var g got
+		g.until(t, r, 10)
+		e.deleteTopic(t, topic)
+		e.create(t, topic, 1)
+		now := partitionOf(t, s, topic, 0)
+		if now == old {
+			t.Fatal("the broker gave the new topic the old id")
+		}
+		wantKind(t, readError(t, r), stream.Fatal, "created again", old.Incarnation, now.Incarnation)
+		produce(t, newProducer(t, e.brokers), topic, 0, numbered(0, 20)...)
+		_, err := s.Open(testContext(t), old, 10, values{})
+		wantKind(t, err, stream.Fatal, "created again", old.Incarnation, now.Incarnation)
+		_, err = s.LogStart(testContext(t), old)
+		wantKind(t, err, stream.Fatal, "created again")
+		var fresh got
+		fresh.until(t, open(t, s, now, 0), 20)
+	})
 }
 
 func TestDeletedTopic(t *testing.T) {
-	c := newCluster(t, kfake.SeedTopics(1, "in"))
-	s := newSource(t, c.ListenAddrs(), nil)
-	s.patience = 3
-	r := open(t, s, partitionOf(t, s, "in", 0), 0)
-	if err := c.DeleteTopic("in"); err != nil {
-		t.Fatal(err)
-	}
-	wantKind(t, readError(t, r), stream.Fatal, "does not exist")
-	_, err := s.Partitions(testContext(t), "nosuch")
-	if err == nil {
-		t.Fatal("a topic that does not exist has partitions")
-	}
+	onBoth(t, func(t *testing.T, e *env) {
+		topic := e.topic(t, 1)
+		s := newSource(t, e.brokers, nil)
+		s.patience = 3
+		r := open(t, s, partitionOf(t, s, topic, 0), 0)
+		e.deleteTopic(t, topic)
+		wantKind(t, readError(t, r), stream.Fatal, "does not exist")
+		_, err := s.Partitions(testContext(t), "nosuch")
+		if err == nil {
+			t.Fatal("a topic that does not exist has partitions")
+		}
+	})
 }
 
 func TestLeaderMoves(t *testing.T) {
@@ -232,34 +234,20 @@ func TestLeaderMoves(t *testing.T) {
 	}
 }
 
-func TestBrokerRestarts(t *testing.T) {
-	dir := t.TempDir()
-	start := func(port int) *kfake.Cluster {
-		opts := []kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(1, "in"), kfake.DataDir(dir)}
-		if port != 0 {
-			opts = append(opts, kfake.Ports(port))
-		}
-		c, err := kfake.NewCluster(opts...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	c := start(0)
-	addrs := c.ListenAddrs()
-	produce(t, newProducer(t, addrs), "in", 0, numbered(0, 10)...)
+// outage reads while the broker is away: readers get Inputs without rows, then all there is.
+func outage(t *testing.T, brokers []string, topic string, away, back func()) {
+	produce(t, newProducer(t, brokers), topic, 0, numbered(0, 10)...)
 	var log syncBuffer
-	s := newSource(t, addrs, func(cfg *Config) { cfg.Log = logTo(&log) })
-	r := open(t, s, partitionOf(t, s, "in", 0), 0)
+	s := newSource(t, brokers, func(cfg *Config) { cfg.Log = logTo(&log) })
+	r := open(t, s, partitionOf(t, s, topic, 0), 0)
 	var g got
 	g.until(t, r, 10)
-	c.Close()
-	for !strings.Contains(log.String(), "fetching is interrupted") { // readers get Inputs without rows meanwhile
+	away()
+	for !strings.Contains(log.String(), "fetching is interrupted") {
 		g.read(t, r)
 	}
-	c = start(portOf(t, addrs[0]))
-	defer c.Close()
-	produce(t, newProducer(t, addrs), "in", 0, numbered(10, 10)...)
+	back()
+	produce(t, newProducer(t, brokers), topic, 0, numbered(10, 10)...)
 	g.until(t, r, 20)
 	if !slices.Equal(g.values, numbered(0, 20)) {
 		t.Fatal(g.values)
@@ -268,8 +256,49 @@ func TestBrokerRestarts(t *testing.T) {
 		g.read(t, r)
 	}
 	if n := countLines(log.String(), "interrupted"); n != 1 {
-		t.Fatalf("the outage is logged %d times", n)
+		t.Fatalf("the outage is logged %d times:\n%s", n, log.String())
 	}
+}
+
+func TestBrokerRestarts(t *testing.T) {
+	dir := t.TempDir()
+	start := func(opts ...kfake.Opt) *kfake.Cluster {
+		c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(1), kfake.SeedTopics(1, "in"), kfake.DataDir(dir))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	c := start()
+	addrs := c.ListenAddrs()
+	outage(t, addrs, "in", c.Close, func() { c = start(kfake.Ports(portOf(t, addrs[0]))) })
+	c.Close()
+}
+
+func TestRealBrokerIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a broker of its own takes ten seconds")
+	}
+	testservers.Kafka(t) // skips where there is none
+	server, err := testservers.StartKafka(context.WithoutCancel(t.Context()), testservers.KafkaOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	topic := newEnv(t, server.Brokers()).topic(t, 1)
+	outage(t, server.Brokers(), topic, func() {
+		if err := server.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}, func() {
+		if err := server.Start(context.WithoutCancel(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestBrokerAway(t *testing.T) {

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
-
 	"github.com/tidewatch/tidewatch/stream"
 )
 
@@ -135,80 +133,84 @@ func (k *worker) stop(t testing.TB) error {
 
 func groupSource(t testing.TB, brokers []string, worker string, topics ...string) *Source {
 	return newSource(t, brokers, func(c *Config) {
-		c.Topics, c.WorkerID, c.GroupID, c.SessionTimeout = topics, worker, "g", 6*time.Second
+		c.Topics, c.WorkerID, c.SessionTimeout = topics, worker, 6*time.Second
 	})
 }
 
 func TestWorkersShareAndInherit(t *testing.T) {
-	c := newCluster(t, kfake.SeedTopics(4, "in"), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
-	w := newWorld(t)
-	released := make(chan struct{})
-	asked := make(chan struct{}, 8)
-	a := w.start(groupSource(t, c.ListenAddrs(), "a", "in"), "a", func([]stream.Partition) error {
-		asked <- struct{}{}
-		<-released
-		return nil
-	})
-	if held := a.has(t, 4); !slices.Equal(held, []int32{0, 1, 2, 3}) {
-		t.Fatal(held)
-	}
-	for _, p := range a.mu.all {
-		if p.Topic != "in" || len(p.Incarnation) != 32 {
-			t.Fatalf("partition %+v", p)
+	onBoth(t, func(t *testing.T, e *env) {
+		topic := e.topic(t, 4)
+		w := newWorld(t)
+		released := make(chan struct{})
+		asked := make(chan struct{}, 8)
+		a := w.start(groupSource(t, e.brokers, "a", topic), "a", func([]stream.Partition) error {
+			asked <- struct{}{}
+			<-released
+			return nil
+		})
+		if held := a.has(t, 4); !slices.Equal(held, []int32{0, 1, 2, 3}) {
+			t.Fatal(held)
 		}
-	}
-	b := w.start(groupSource(t, c.ListenAddrs(), "b", "in"), "b", nil)
-	<-asked
-	b.mu.Lock()
-	early := len(b.mu.held)
-	b.mu.Unlock()
-	if early != 0 {
-		t.Fatalf("b holds %d partitions while a is still stopping its tasks", early)
-	}
-	close(released)
-	a.has(t, 2)
-	b.has(t, 2)
+		for _, p := range a.mu.all {
+			if p.Topic != topic || len(p.Incarnation) != 32 {
+				t.Fatalf("partition %+v", p)
+			}
+		}
+		b := w.start(groupSource(t, e.brokers, "b", topic), "b", nil)
+		<-asked
+		b.mu.Lock()
+		early := len(b.mu.held)
+		b.mu.Unlock()
+		if early != 0 {
+			t.Fatalf("b holds %d partitions while a is still stopping its tasks", early)
+		}
+		close(released)
+		a.has(t, 2)
+		b.has(t, 2)
 
-	drained := time.Now()
-	if err := b.stop(t); err != nil {
-		t.Fatal(err)
-	}
-	a.has(t, 4)
-	if took := time.Since(drained); took > 5*time.Second {
-		t.Fatalf("a has waited %v for what b gave up", took)
-	}
+		drained := time.Now()
+		if err := b.stop(t); err != nil {
+			t.Fatal(err)
+		}
+		a.has(t, 4)
+		if took := time.Since(drained); took > 5*time.Second {
+			t.Fatalf("a has waited %v for what b gave up", took)
+		}
+	})
 }
 
 func TestQuickRestartKeepsPartitions(t *testing.T) {
-	c := newCluster(t, kfake.SeedTopics(4, "in"), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
-	w := newWorld(t)
-	a := w.start(groupSource(t, c.ListenAddrs(), "a", "in"), "a", nil)
-	a.has(t, 4)
-	crash := errors.New("crash")
-	b := w.start(groupSource(t, c.ListenAddrs(), "b", "in"), "b", func([]stream.Partition) error { return crash })
-	held := b.has(t, 2)
-	if err := b.stop(t); !errors.Is(err, crash) { // whatever does not end well stays a member
-		t.Fatal(err)
-	}
-	a.mu.Lock()
-	before := len(a.mu.history)
-	a.mu.Unlock()
-	w.mu.Lock()
-	for p, h := range w.mu.holder {
-		if h == "b" {
-			delete(w.mu.holder, p)
+	onBoth(t, func(t *testing.T, e *env) {
+		topic := e.topic(t, 4)
+		w := newWorld(t)
+		a := w.start(groupSource(t, e.brokers, "a", topic), "a", nil)
+		a.has(t, 4)
+		crash := errors.New("crash")
+		b := w.start(groupSource(t, e.brokers, "b", topic), "b", func([]stream.Partition) error { return crash })
+		held := b.has(t, 2)
+		if err := b.stop(t); !errors.Is(err, crash) { // whatever does not end well stays a member
+			t.Fatal(err)
 		}
-	}
-	w.mu.Unlock()
-	again := w.start(groupSource(t, c.ListenAddrs(), "b", "in"), "b", nil)
-	if got := again.has(t, 2); !slices.Equal(got, held) {
-		t.Fatalf("after the restart b holds %v, before %v", got, held)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.mu.history) != before {
-		t.Fatalf("a was disturbed: %v", a.mu.history)
-	}
+		a.mu.Lock()
+		before := len(a.mu.history)
+		a.mu.Unlock()
+		w.mu.Lock()
+		for p, h := range w.mu.holder {
+			if h == "b" {
+				delete(w.mu.holder, p)
+			}
+		}
+		w.mu.Unlock()
+		again := w.start(groupSource(t, e.brokers, "b", topic), "b", nil)
+		if got := again.has(t, 2); !slices.Equal(got, held) {
+			t.Fatalf("after the restart b holds %v, before %v", got, held)
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if len(a.mu.history) != before {
+			t.Fatalf("a was disturbed: %v", a.mu.history)
+		}
+	})
 }
 
 func TestTopicsMayComeLater(t *testing.T) {
@@ -231,49 +233,55 @@ func TestTopicsMayComeLater(t *testing.T) {
 }
 
 func TestTwoProcessesWithOneWorkerID(t *testing.T) {
-	c := newCluster(t, kfake.SeedTopics(2, "in"), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
-	w := newWorld(t)
-	first := groupSource(t, c.ListenAddrs(), "a", "in")
-	a := w.start(first, "a", nil)
-	a.has(t, 2)
-	other := newWorld(t) // the two overlap until the first one hears of it
-	b := other.start(groupSource(t, c.ListenAddrs(), "a", "in"), "b", nil)
-	b.has(t, 2)
-	select {
-	case err := <-a.ended:
-		a.ended <- nil
-		wantKind(t, err, stream.Fatal, "--worker-id", "worker a")
-	case <-time.After(patienceOfTests):
-		t.Fatal("the first process does not notice")
-	}
+	onBoth(t, func(t *testing.T, e *env) {
+		topic := e.topic(t, 2)
+		w := newWorld(t)
+		first := groupSource(t, e.brokers, "a", topic)
+		a := w.start(first, "a", nil)
+		a.has(t, 2)
+		other := newWorld(t) // the two overlap until the first one hears of it
+		b := other.start(groupSource(t, e.brokers, "a", topic), "b", nil)
+		b.has(t, 2)
+		select {
+		case err := <-a.ended:
+			a.ended <- nil
+			wantKind(t, err, stream.Fatal, "--worker-id", "worker a")
+		case <-time.After(patienceOfTests):
+			t.Fatal("the first process does not notice")
+		}
+	})
 }
 
 func TestOffsetsForDisplay(t *testing.T) {
-	c := newCluster(t, kfake.SeedTopics(1, "in"), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
-	produce(t, newProducer(t, c.ListenAddrs()), "in", 0, numbered(0, 10)...)
-	s := groupSource(t, c.ListenAddrs(), "a", "in")
-	w := newWorld(t)
-	a := w.start(s, "a", nil)
-	a.has(t, 1)
-	s.CommitForDisplay(a.mu.all[0], 7)
-	if err := a.stop(t); err != nil {
-		t.Fatal(err)
-	}
-	cl := newProducer(t, c.ListenAddrs())
-	offsets, err := committed(testContext(t), cl, "g")
-	if err != nil || offsets["in"][0] != 7 {
-		t.Fatalf("committed %v, %v", offsets, err)
-	}
-	// They never decide where reading begins.
-	var g got
-	g.until(t, open(t, s, a.mu.all[0], 0), 10)
+	onBoth(t, func(t *testing.T, e *env) {
+		topic := e.topic(t, 1)
+		produce(t, newProducer(t, e.brokers), topic, 0, numbered(0, 10)...)
+		s := groupSource(t, e.brokers, "a", topic)
+		w := newWorld(t)
+		a := w.start(s, "a", nil)
+		a.has(t, 1)
+		s.CommitForDisplay(a.mu.all[0], 7)
+		if err := a.stop(t); err != nil {
+			t.Fatal(err)
+		}
+		cl := newProducer(t, e.brokers)
+		offsets, err := committed(testContext(t), cl, s.cfg.GroupID)
+		if err != nil || offsets[topic][0] != 7 {
+			t.Fatalf("committed %v, %v", offsets, err)
+		}
+		// They never decide where reading begins.
+		var g got
+		g.until(t, open(t, s, a.mu.all[0], 0), 10)
+	})
 }
 
 func TestGrowingTopic(t *testing.T) {
-	c := newCluster(t, kfake.SeedTopics(2, "in"), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
-	w := newWorld(t)
-	a := w.start(groupSource(t, c.ListenAddrs(), "a", "in"), "a", nil)
-	a.has(t, 2)
-	addPartitions(t, newProducer(t, c.ListenAddrs()), "in", 3)
-	a.has(t, 3)
+	onBoth(t, func(t *testing.T, e *env) {
+		topic := e.topic(t, 2)
+		w := newWorld(t)
+		a := w.start(groupSource(t, e.brokers, "a", topic), "a", nil)
+		a.has(t, 2)
+		addPartitions(t, newProducer(t, e.brokers), topic, 3)
+		a.has(t, 3)
+	})
 }

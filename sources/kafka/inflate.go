@@ -17,6 +17,7 @@ type inflater struct {
 	slow  kgo.Decompressor // snappy, and LZ4 frames of an unusual make
 	zstd  *zstd.Decoder
 	gzips sync.Pool // of *gzip.Reader
+	limit int       // bytes of a block, decompressed
 	mu    struct {
 		sync.Mutex
 		free [][]byte // newest last: its memory is warmest
@@ -39,12 +40,13 @@ const (
 	codecZstd
 )
 
-var errTooLarge = fmt.Errorf("it decompresses to more than %d bytes", maxBlockBytes)
+var errTooLarge = errors.New("it decompresses to too many bytes")
 
-func newInflater() *inflater {
-	f := &inflater{}
+// newInflater refuses blocks that have more than limit bytes when decompressed.
+func newInflater(limit int) *inflater {
+	f := &inflater{limit: limit}
 	f.slow = kgo.DefaultDecompressor((*inflaterPool)(f))
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxBlockBytes),
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(limit)),
 		zstd.IgnoreChecksum(true))
 	if err != nil {
 		panic("zstd refuses constant options: " + err.Error())
@@ -90,7 +92,7 @@ func (f *inflater) release(b []byte) {
 // inflate returns the records of a compressed block in a buffer that belongs to the caller until release.
 func (f *inflater) inflate(b *block) ([]byte, error) {
 	out, err := f.decode(b.codec(), b.records)
-	if err == nil && len(out) > maxBlockBytes {
+	if err == nil && len(out) > f.limit {
 		err = errTooLarge
 	}
 	if err != nil {
@@ -106,7 +108,7 @@ func (f *inflater) decode(codec uint16, src []byte) ([]byte, error) {
 	case codecZstd:
 		return f.zstd.DecodeAll(src, f.get())
 	case codecLZ4:
-		out, err := inflateLZ4(f.get(), src)
+		out, err := inflateLZ4(f.get(), src, f.limit)
 		if !errors.Is(err, errUnusualFrame) {
 			return out, err
 		}
@@ -124,6 +126,6 @@ func (f *inflater) gunzip(src []byte) ([]byte, error) {
 		return nil, err
 	}
 	out := bytes.NewBuffer(f.get())
-	_, err := out.ReadFrom(io.LimitReader(z, maxBlockBytes+1))
+	_, err := out.ReadFrom(io.LimitReader(z, int64(f.limit)+1))
 	return out.Bytes(), err
 }

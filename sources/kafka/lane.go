@@ -19,6 +19,7 @@ import (
 // them.
 type lane struct {
 	broker  *kgo.Broker
+	life    context.Context //nolint:containedctx // of the client: for no other context does it wait without allocating
 	waits   bool
 	clock   stream.Clock
 	maximum int32 // bytes of an answer
@@ -114,7 +115,7 @@ func (l *lane) aboard(p *partition) bool {
 
 func (l *lane) fetch(ctx context.Context) {
 	l.sent = l.clock.Now()
-	resp, err := l.broker.Request(ctx, l.request())
+	resp, err := l.broker.Request(l.life, l.request())
 	if ctx.Err() != nil {
 		return
 	}

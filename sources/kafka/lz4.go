@@ -26,7 +26,7 @@ const (
 // inflateLZ4 decodes a frame of independent blocks (LZ4 Frame Format 1.6) straight into dst. It skips the frame's own
 // checksums, because the block's CRC has covered the same bytes; that and the missing intermediate buffer make it twice as
 // fast as a general reader.
-func inflateLZ4(dst, src []byte) ([]byte, error) {
+func inflateLZ4(dst, src []byte, limit int) ([]byte, error) {
 	if len(src) < 7 || binary.LittleEndian.Uint32(src) != frameMagic {
 		return nil, errUnusualFrame
 	}
@@ -52,6 +52,9 @@ func inflateLZ4(dst, src []byte) ([]byte, error) {
 		n := int(head &^ storedBit)
 		if n > len(src) || n > maxBlock {
 			return nil, fmt.Errorf("%w: a block of %d bytes", errDamaged, n)
+		}
+		if len(dst) > limit {
+			return nil, errTooLarge
 		}
 		var err error
 		if dst, err = appendLZ4(dst, src[:n], head&storedBit != 0, maxBlock); err != nil {
@@ -80,9 +83,6 @@ func appendLZ4(dst, src []byte, stored bool, maxBlock int) ([]byte, error) {
 		return append(dst, src...), nil
 	}
 	at := len(dst)
-	if at+maxBlock > maxBlockBytes {
-		return nil, errTooLarge
-	}
 	if cap(dst)-at < maxBlock {
 		grown := make([]byte, at, max(2*cap(dst), at+maxBlock))
 		copy(grown, dst)

@@ -20,10 +20,11 @@ import (
 
 	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/internal/kafkaclient"
+	"github.com/tidewatch/tidewatch/internal/testservers"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testservers.Keep(m)) }
 
 // patienceOfTests is how long a test waits for what must happen.
 const patienceOfTests = 30 * time.Second
@@ -37,6 +38,62 @@ func newCluster(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// env is a cluster to test on. What every Kafka must do is tested on a real broker too.
+type env struct {
+	brokers []string
+	admin   *kadm.Client
+}
+
+func newEnv(t testing.TB, brokers []string) *env {
+	return &env{brokers: brokers, admin: kadm.NewClient(newProducer(t, brokers))}
+}
+
+func onBoth(t *testing.T, test func(t *testing.T, e *env)) {
+	t.Run("in process", func(t *testing.T) {
+		c := newCluster(t, kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+		test(t, newEnv(t, c.ListenAddrs()))
+	})
+	t.Run("real", func(t *testing.T) { test(t, newEnv(t, testservers.Kafka(t))) })
+}
+
+// topic creates a topic and returns its name; config is "key=value".
+func (e *env) topic(t testing.TB, partitions int32, config ...string) string {
+	t.Helper()
+	name := testservers.Name("in")
+	e.create(t, name, partitions, config...)
+	return name
+}
+
+func (e *env) create(t testing.TB, name string, partitions int32, config ...string) {
+	t.Helper()
+	settings := map[string]*string{}
+	for _, c := range config {
+		k, v, _ := strings.Cut(c, "=")
+		settings[k] = &v
+	}
+	if _, err := e.admin.CreateTopic(testContext(t), partitions, 1, settings, name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (e *env) deleteTopic(t testing.TB, name string) {
+	t.Helper()
+	if _, err := e.admin.DeleteTopic(testContext(t), name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deleteRecords removes what is before offset.
+func (e *env) deleteRecords(t testing.TB, topic string, offset int64) {
+	t.Helper()
+	var to kadm.Offsets
+	to.AddOffset(topic, 0, offset, -1)
+	rs, err := e.admin.DeleteRecords(testContext(t), to)
+	if err != nil || rs.Error() != nil {
+		t.Fatal(err, rs.Error())
+	}
 }
 
 func testContext(t testing.TB) context.Context {

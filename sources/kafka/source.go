@@ -53,7 +53,7 @@ func New(cfg Config) (*Source, error) {
 		return nil, fmt.Errorf("configure kafka source: %w", err)
 	}
 	opts = append(opts, kgo.RetryTimeout(retryTimeout), kgo.RetryBackoffFn(backoff), kgo.BrokerMaxReadBytes(1<<30))
-	s := &Source{cfg: cfg, inflater: newInflater(), parking: newParking(), patience: patience}
+	s := &Source{cfg: cfg, inflater: newInflater(maxBlockBytes), parking: newParking(), patience: patience}
 	if s.client, err = kgo.NewClient(opts...); err != nil {
 		return nil, fmt.Errorf("configure kafka source: %w", err)
 	}
@@ -77,9 +77,9 @@ func backoff(tries int) time.Duration { return min(50*time.Millisecond<<min(trie
 // Close ends all fetching; readers must have been closed before.
 func (s *Source) Close() error {
 	s.cancel()
-	s.wg.Wait()
 	s.client.Close()
 	s.bulk.Close()
+	s.wg.Wait()
 	s.inflater.zstd.Close()
 	return nil
 }
@@ -159,7 +159,7 @@ func (s *Source) lane(k laneKey) *lane {
 			client = s.client
 		}
 		l = &lane{
-			broker: client.Broker(int(k.broker)), waits: k.waits, clock: s.cfg.Clock, maximum: s.cfg.FetchMaxBytes,
+			broker: client.Broker(int(k.broker)), life: client.Context(), waits: k.waits, clock: s.cfg.Clock, maximum: s.cfg.FetchMaxBytes,
 			limits: s.limits, park: s.park, wake: make(chan struct{}, 1),
 		}
 		s.mu.lanes[k] = l
