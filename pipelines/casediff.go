@@ -83,6 +83,14 @@ func (a *ExpectedAlert) matches(t *Transition) bool {
 	return true
 }
 
+func labelsText(labels []Value) string {
+	parts := make([]string, len(labels))
+	for i, l := range labels {
+		parts[i] = " " + l.Name.Value + "=" + labelText(l.JSON)
+	}
+	return strings.Join(parts, "")
+}
+
 // labelText is a label as text: labels are.
 func labelText(value []byte) string {
 	var s string
@@ -98,9 +106,7 @@ func (a *ExpectedAlert) String() string {
 	if a.Revised.Value {
 		s += " revised"
 	}
-	for _, l := range a.Labels {
-		s += fmt.Sprintf(" %s=%s", l.Name, labelText(l.JSON))
-	}
+	s += labelsText(a.Labels)
 	if a.Severity.IsSet() {
 		s += fmt.Sprintf(" severity=%s", a.Severity)
 	}
@@ -116,10 +122,11 @@ func (t *Transition) String() string {
 	if t.Revised {
 		s += " revised"
 	}
+	var labels []string
 	for _, name := range slices.Sorted(maps.Keys(t.Labels)) {
-		s += fmt.Sprintf(" %s=%s", name, t.Labels[name])
+		labels = append(labels, " "+name+"="+t.Labels[name])
 	}
-	return s + fmt.Sprintf(" severity=%s %q", t.Severity, t.Summary)
+	return s + strings.Join(labels, "") + fmt.Sprintf(" severity=%s %q", t.Severity, t.Summary)
 }
 
 // shownChanges is how many changes of a rule a failure lists.
@@ -234,10 +241,12 @@ func (e *ExpectedRow) difference(l *layout, got *outcome) []string {
 		}
 		others = append(others, "     got "+r.text)
 	}
-	want := fmt.Sprintf("expected %s at %s:", e.Of, formatDuration(e.Time.Duration))
+	var fields []string
+	want := fmt.Sprintf("expected %s at %s: ", e.Of, formatDuration(e.Time.Duration))
 	for _, f := range e.Fields {
-		want += fmt.Sprintf(" %s=%s", f.Name, f.JSON)
+		fields = append(fields, fmt.Sprintf("%s=%s", f.Name, f.JSON))
 	}
+	want += strings.Join(fields, " ")
 	if len(others) == 0 {
 		return []string{want + "\n     got no row at that time" + timesOf(rows)}
 	}

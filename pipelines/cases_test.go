@@ -11,6 +11,7 @@ import (
 func TestCases(t *testing.T) {
 	c := components()
 	runTextCases(t, "cases_*.txt", func(t *testing.T, input string) string {
+		t.Helper()
 		var out []string
 		for _, s := range parseGood(t, c, input) {
 			results, err := pipelines.RunCases(t.Context(), s, c)

@@ -125,7 +125,7 @@ func formatDuration(d time.Duration) string {
 		}
 		if n := d / size; n > 0 {
 			fmt.Fprintf(&b, "%d%s", n, u)
-			d -= n * size
+			d %= size
 		}
 	}
 	return b.String()

@@ -33,7 +33,7 @@ func TestFormatDuration(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := time.Duration(rapid.Int64Range(0, int64(100*365*day)).Draw(t, "d"))
 		if unit := rapid.SampledFrom([]time.Duration{1, time.Millisecond, time.Second, time.Minute, day}).Draw(t, "unit"); unit > 1 {
-			d = d / unit * unit
+			d = d.Truncate(unit)
 		}
 		text := formatDuration(d)
 		if got, err := ParseDuration(text); err != nil || got != d {

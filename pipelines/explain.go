@@ -47,14 +47,14 @@ func (e *explainer) plan(b *builder) error {
 		return err
 	}
 	e.line(1, "instance %s", p.Instance)
-	for i, s := range p.Stages {
-		e.stage(b, s, i)
+	for _, s := range p.Stages {
+		e.stage(b, s)
 	}
 	e.line(1, "complete: %s", e.completeness())
 	return nil
 }
 
-func (e *explainer) stage(b *builder, s *engine.Stage, i int) {
+func (e *explainer) stage(b *builder, s *engine.Stage) {
 	e.line(1, "stage %s", s.Name)
 	if s.Partial == nil {
 		e.line(2, "reads     %s (%s, %s), a task a partition", strings.Join(s.Topics, ", "), e.l.def, formatOf(e.l.spec))

@@ -21,6 +21,7 @@ func parseGood(t *testing.T, c *pipelines.Components, input string) []*pipelines
 func TestExplain(t *testing.T) {
 	c := components()
 	runTextCases(t, "explain_*.txt", func(t *testing.T, input string) string {
+		t.Helper()
 		var out strings.Builder
 		for _, s := range parseGood(t, c, input) {
 			show := pipelines.Explain

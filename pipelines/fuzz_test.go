@@ -25,7 +25,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		for _, part := range strings.Split("\n"+string(data), "\n"+titleMark) {
+		for part := range strings.SplitSeq("\n"+string(data), "\n"+titleMark) {
 			_, body, _ := strings.Cut(part, "\n")
 			input, _, _ := strings.Cut(body, outputMark)
 			f.Add(input)

@@ -92,6 +92,7 @@ func TestCasesNoticeChangedThresholds(t *testing.T) {
 
 // mutateRules runs the cases of pipeline i of a file under each mutation of each of its rules.
 func mutateRules(t *testing.T, c *pipelines.Components, name, data string, i int) (rules int) {
+	t.Helper()
 	steps := parseGood(t, c, data)[i].Steps
 	var window time.Duration
 	for j := range steps {

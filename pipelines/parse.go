@@ -74,6 +74,7 @@ func tooDeep(tokens token.Tokens) (Pos, bool) {
 			depth--
 		case token.SequenceEntryType, token.MappingKeyType, token.TagType, token.AnchorType:
 			onLine++
+		default: // nests nothing
 		}
 		if depth > maxNesting || onLine > maxNesting || t.Position.Column > maxFileBytes {
 			return Pos{t.Position.Line, t.Position.Column}, true

@@ -106,7 +106,7 @@ func (k *checker) windowEnd(d Duration, w *Window) {
 	if !d.IsSet() || size <= 0 || d.Duration%size == 0 && d.Duration > 0 {
 		return
 	}
-	low := max(d.Duration/size*size, size)
+	low := max(d.Truncate(size), size)
 	k.report(d.At, 1, "no window ends at %s: they end every %s, for example at %s", formatDuration(d.Duration), formatDuration(size), formatDuration(low))
 }
 

@@ -66,7 +66,7 @@ func (k *checker) ruleTimes(d Duration, what string, size time.Duration) {
 	if !d.IsSet() || size <= 0 || d.Duration%size == 0 {
 		return
 	}
-	low := d.Duration / size * size
+	low := d.Truncate(size)
 	hint := formatDuration(low + size)
 	if low > 0 {
 		hint = formatDuration(low) + " or " + hint
