@@ -16,7 +16,9 @@ func (r *reader) sinks(n ast.Node) (sinks []Sink) {
 		}
 		nodes := []ast.Node{v}
 		if seq, ok := v.(*ast.SequenceNode); ok {
-			nodes = seq.Values
+			if nodes = seq.Values; len(nodes) == 0 {
+				r.report(posOf(v), 1, "the list of %s sinks is empty", kind)
+			}
 		}
 		for _, node := range nodes {
 			sinks = append(sinks, r.sink(node, SinkKind(kind)))

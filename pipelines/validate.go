@@ -44,6 +44,7 @@ func lay(s *Spec, c *Components) (*layout, Problems) {
 	k.outputs()
 	k.sourceOf()
 	k.flow()
+	k.decoders()
 	k.outcome()
 	k.cases()
 	return k.l, k.problems
@@ -200,7 +201,7 @@ func attributeHint(name string) string {
 func (k *checker) fullColumns() *stream.Schema {
 	names := k.l.def.Names()
 	add := func(name string) {
-		if strings.HasPrefix(name, schemas.AttributesField+".") && !slices.Contains(names, name) {
+		if _, err := k.l.def.Resolve(name); err == nil && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
@@ -210,8 +211,31 @@ func (k *checker) fullColumns() *stream.Schema {
 		}
 	}
 	schema, err := k.l.def.Columns(names)
-	if err != nil { // a name such as `attributes.`
-		return nil
+	if err != nil { // they were resolved
+		panic(fmt.Sprintf("columns of %s: %v", k.l.def, err))
 	}
 	return schema
+}
+
+// decoders finds out whether the format can fill the event type of each topic.
+func (k *checker) decoders() {
+	if len(k.problems) > 0 { // what the steps read may be unknown
+		return
+	}
+	defs, problems := definitionsOf(k.s, k.c.Catalog)
+	k.problems = append(k.problems, problems...)
+	for _, d := range defs {
+		fields := d.Names()
+		if d == k.l.def && k.l.own() {
+			fields = k.l.fields()
+		}
+		if _, err := k.c.NewDecoder(formatOf(k.s), d, fields); err != nil {
+			at := k.s.Source.Format
+			if !at.IsSet() {
+				at = k.s.Source.Topics[0]
+			}
+			k.complain(at, "%s", trimVerb(err))
+			return
+		}
+	}
 }
