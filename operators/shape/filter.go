@@ -2,6 +2,7 @@ package shape
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tidewatch/tidewatch/internal/expression"
 	"github.com/tidewatch/tidewatch/stream"
@@ -34,12 +35,7 @@ func (f *Filter) Process(b *stream.Batch, out stream.Emitter) error {
 		return out.Emit(b) // of another schema, on their way past
 	}
 	f.pass = f.condition.Bool(b, f.pass)
-	f.rows = f.rows[:0]
-	for i, pass := range f.pass {
-		if pass {
-			f.rows = append(f.rows, int32(i))
-		}
-	}
+	f.rows = passing(f.rows, f.pass)
 	dropped := b.Len() - len(f.rows)
 	if dropped > 0 && b.Phase == stream.Event {
 		out.Count(stream.BucketFiltered, int64(dropped))
@@ -52,6 +48,19 @@ func (f *Filter) Process(b *stream.Batch, out stream.Emitter) error {
 	}
 	f.compact(b)
 	return out.Emit(f.out)
+}
+
+// passing lists the rows that pass, without a branch on the data: a filter's verdicts are hard to predict.
+func passing(dst []int32, pass []bool) []int32 {
+	dst = slices.Grow(dst[:0], len(pass))[:len(pass)]
+	n := 0
+	for i, p := range pass {
+		dst[n] = int32(i)
+		if p {
+			n++
+		}
+	}
+	return dst[:n]
 }
 
 // compact copies the rows that pass. Strings stay where they are: the columns share their dictionaries with b.
@@ -74,12 +83,12 @@ func (f *Filter) compact(b *stream.Batch) {
 
 // gather copies the rows of src, which is empty or has all of them.
 func gather[T any](dst, src []T, rows []int32) []T {
-	dst = dst[:0]
 	if len(src) == 0 {
-		return dst
+		return dst[:0]
 	}
-	for _, r := range rows {
-		dst = append(dst, src[r])
+	dst = slices.Grow(dst[:0], len(rows))[:len(rows)]
+	for i, r := range rows {
+		dst[i] = src[r]
 	}
 	return dst
 }
