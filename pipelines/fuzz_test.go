@@ -35,7 +35,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		specs, problems := pipelines.Parse("f.yaml", []byte(text))
 		problems = append(problems, pipelines.Validate(specs, c)...)
-		lines := strings.Count(text, "\n") + 1
+		lines := strings.Count(text, "\n") + strings.Count(text, "\r") + 1
 		for _, p := range problems {
 			if p.Message == "" || p.Line < 0 || p.Line > lines || p.Line > 0 && p.Column < 1 {
 				t.Fatalf("problem without a place in %d lines: %+v", lines, p)

@@ -21,7 +21,7 @@ const (
 // Parse reads the pipelines of a file: one in each YAML document. It looks at the file alone; what needs the components is
 // found by [Validate]. Specs are returned as far as they could be read, together with everything that could not.
 func Parse(file string, data []byte) ([]*Spec, Problems) {
-	text := strings.ReplaceAll(string(data), "\r\n", "\n")
+	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data))
 	r := &reader{src: newSource(file, text)}
 	docs := r.documents(text)
 	var specs []*Spec
