@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -127,7 +128,7 @@ func TestDescendantsAreFound(t *testing.T) {
 	if got := descendants(os.Getpid()); len(got) > 0 && got[0] == p.pid() {
 		t.Errorf("descendants of this process: %v", got)
 	}
-	if _, err := os.Stat(filepath.Join("/proc", fmt.Sprint(p.pid()))); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join("/proc", strconv.Itoa(p.pid()))); !os.IsNotExist(err) {
 		t.Errorf("it was not waited for: %v", err)
 	}
 }

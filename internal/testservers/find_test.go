@@ -144,7 +144,7 @@ func sprint(args []any) string {
 
 func TestAMissingServerSkipsUnlessRequired(t *testing.T) {
 	absent := missing(NameRedis, "nowhere")
-	body := func(t testing.TB) { check(t, NameRedis, absent) }
+	body := func(t testing.TB) { t.Helper(); check(t, NameRedis, absent) }
 	t.Setenv(Require, "")
 	if skipped, failed := outcome(t, body); !strings.Contains(skipped, "nowhere") || failed != "" {
 		t.Errorf("not required: skipped %q, failed %q", skipped, failed)
@@ -158,7 +158,7 @@ func TestAMissingServerSkipsUnlessRequired(t *testing.T) {
 		t.Errorf("unknown name: failed %q", failed)
 	}
 	t.Setenv(Require, "")
-	broken := func(t testing.TB) { check(t, NameRedis, errors.New("does not start")) }
+	broken := func(t testing.TB) { t.Helper(); check(t, NameRedis, errors.New("does not start")) }
 	if skipped, failed := outcome(t, broken); skipped != "" || failed != "does not start" {
 		t.Errorf("broken: skipped %q, failed %q", skipped, failed)
 	}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 )
 
@@ -50,7 +49,7 @@ func moves(pid int) bool {
 	threads, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task/*/stat")) // the pattern is well-formed
 	return slices.ContainsFunc(threads, func(path string) bool {
 		parent, state := readStat(path)
-		return parent > 0 && !strings.Contains("ZXTt", state)
+		return parent > 0 && !slices.Contains([]string{"Z", "X", "T", "t"}, state)
 	})
 }
 

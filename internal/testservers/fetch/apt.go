@@ -95,7 +95,7 @@ func (f *fetcher) unpackWith(ctx context.Context, options []string, name, pkg, d
 		return fmt.Errorf("list the packages: %w", err)
 	}
 	for _, file := range files {
-		if _, err := f.run(ctx, command{what: name + ": unpacking " + filepath.Base(file), args: []string{"dpkg-deb", "-x", file, dir}}); err != nil {
+		if _, err := f.run(ctx, command{args: []string{"dpkg-deb", "-x", file, dir}}); err != nil {
 			return err
 		}
 	}

@@ -167,7 +167,7 @@ func TestUnknownNameIsRefused(t *testing.T) {
 	if all, err := choose(everything(), nil); err != nil || len(all) != 5 {
 		t.Errorf("chose %q, %v", names(all), err)
 	}
-	if code := run(t.Context(), []string{"mongo"}); code != 2 {
+	if code := run([]string{"mongo"}); code != 2 {
 		t.Errorf("code %d", code)
 	}
 }

@@ -116,7 +116,7 @@ func (f *fetcher) say(format string, args ...any) {
 
 // command is a program to run, with what to tell the person who waits.
 type command struct {
-	what string // "kafka: Maven gets the jars"
+	what string // "kafka: Maven downloads the jars"; nothing is said if it is empty
 	dir  string
 	env  []string // in addition to ours
 	args []string
@@ -124,10 +124,10 @@ type command struct {
 
 // run runs the command, says every ten seconds that it still does, and answers its standard output.
 func (f *fetcher) run(ctx context.Context, c command) (string, error) {
-	f.say("%s", c.what)
-	start := f.clock.Now()
-	stop := f.reassure(c.what, start)
-	defer stop()
+	if c.what != "" {
+		f.say("%s", c.what)
+		defer f.reassure(c.what, f.clock.Now())()
+	}
 	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
 	cmd.Dir, cmd.Env = c.dir, append(os.Environ(), c.env...)
 	cmd.WaitDelay = 5 * time.Second

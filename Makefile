@@ -1,0 +1,131 @@
+# The commands of this project. `make` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+
+# What is fetched for tests and lint stays here; internal/testservers looks into the same folder.
+CACHE := $(or $(TIDEWATCH_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidewatch)
+
+# Too many dependencies for our go.mod: pinned here, built once into the cache.
+LINT_VERSION := v2.15.0
+LINT := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
+VULN_VERSION := v1.9.0
+VULN := $(CACHE)/govulncheck-$(VULN_VERSION)/govulncheck
+
+FETCH := $(GO) run ./internal/testservers/fetch
+SHOW := $(GO) run ./benchmarks/show
+
+PKG ?= ./...
+FUZZTIME ?= 20s
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+## Use
+
+.PHONY: build
+build: ## build bin/tidewatch
+	$(GO) build -o bin/ ./cmd/tidewatch
+
+.PHONY: run
+run: build ## start everything on this machine, with a demo: broker, stores, worker, API
+	bin/tidewatch up
+
+.PHONY: clean
+clean: ## remove what was built here; the cache and the data folder stay
+	rm -rf bin
+	find . -name '*.test' -o -name '*.prof' -o -name cpu.out | xargs -r rm -f
+
+## Test
+
+.PHONY: test
+test: tools ## all tests, against real servers; gets what they need first
+	$(GO) test -timeout 20m $(PKG)
+
+.PHONY: check
+check: lint ## before each commit, under two minutes: format, vet, lint, imports, tests without servers
+	$(GO) test -short -timeout 2m ./...
+
+.PHONY: lint
+lint: $(LINT) ## go vet and golangci-lint, formatting included
+	$(GO) vet ./...
+	$(LINT) run ./...
+
+.PHONY: format
+format: $(LINT) ## format the code
+	$(LINT) fmt ./...
+
+.PHONY: race
+race: tools ## tests under the race detector; PKG=./engine/... for a part
+	$(GO) test -race -timeout 40m $(PKG)
+
+.PHONY: race-short
+race-short: ## the same for the parts where goroutines meet, without servers
+	$(GO) test -race -short -timeout 10m ./stream/... ./engine/... ./alerts/... ./operators/... ./pipelines/... ./serve/... ./sources/... ./sinks/...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME=20s; PKG=./schemas for a part
+	scripts/fuzz "$(FUZZTIME)" $(PKG)
+
+.PHONY: golden
+golden: ## write the present output into golden files; read the difference before you commit it
+	$(GO) test $$($(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... | grep ' .*internal/golden' | cut -d' ' -f1) -rewrite
+
+.PHONY: vuln
+vuln: $(VULN) ## known vulnerabilities in what we use; needs the public database
+	$(VULN) ./...
+
+.PHONY: tools
+tools: ## get what the tests need into the cache: Kafka, Redis, PostgreSQL, S3, Python
+	@$(FETCH)
+
+## Measure and show
+
+.PHONY: bench
+bench: build tools ## Go benchmarks; W=W2 for one workload on real servers
+ifdef W
+	$(SHOW) bench -w $(W)
+else
+	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
+endif
+
+EVENTS ?= 2000000
+WORKERS ?= 3
+KILL_EVERY ?= 5s
+SEED ?= 7
+
+.PHONY: show-exact
+show-exact: build tools ## kill workers all the time, compare with SQL: EVENTS= WORKERS= KILL_EVERY= SEED=
+	@$(SHOW) exact -events $(EVENTS) -workers $(WORKERS) -kill-every $(KILL_EVERY) -seed $(SEED)
+
+.PHONY: show-restart
+show-restart: build tools ## a killed worker reads again only what came since its snapshot
+	@$(SHOW) restart
+
+.PHONY: show-cloudtrail
+show-cloudtrail: build tools ## real CloudTrail records, live and by replay: equal answers
+	@$(SHOW) cloudtrail
+
+.PHONY: show-foreign
+show-foreign: build tools ## a producer that is not ours: equal answers
+	@$(SHOW) foreign
+
+.PHONY: show-up
+show-up: build tools ## the single-node mode survives kill -9
+	@$(SHOW) up
+
+# Built in a folder beside, and moved when complete: an interrupted build leaves nothing half done.
+$(LINT):
+	@echo "building golangci-lint $(LINT_VERSION), once: about four minutes" >&2
+	@mkdir -p "$(CACHE)" && part=$$(mktemp -d "$(CACHE)/.part-XXXXXX") && cd "$$part" && \
+		GOBIN="$$part" GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION) && \
+		mkdir -p "$(dir $(LINT))" && mv golangci-lint "$(LINT)" && rmdir "$$part"
+
+$(VULN):
+	@mkdir -p "$(CACHE)" && part=$$(mktemp -d "$(CACHE)/.part-XXXXXX") && cd "$$part" && \
+		GOBIN="$$part" GOFLAGS= $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION) && \
+		mkdir -p "$(dir $(VULN))" && mv govulncheck "$(VULN)" && rmdir "$$part"
