@@ -20,7 +20,8 @@ type chain struct {
 	events    int64 // rows of the source since the task's first offset
 	counts    stream.Ledger
 	decisions []stream.Decision
-	muted     bool // while a task replays, its decisions are in the store already
+	view      stream.Batch // of an output that sees leading columns only
+	muted     bool         // while a task replays, its decisions are in the store already
 }
 
 // node is the emitter of one step: it delivers to the outputs of the step and to the next one.
@@ -95,7 +96,7 @@ func (n *node) Emit(b *stream.Batch) error {
 		if !slices.Contains(o.Phases, b.Phase) {
 			continue
 		}
-		if err := o.Sink.Write(n.c.ctx, b); err != nil {
+		if err := o.Sink.Write(n.c.ctx, n.c.leading(o, b)); err != nil {
 			return fmt.Errorf("write output %s: %w", o.Name, err)
 		}
 	}
@@ -107,6 +108,16 @@ func (n *node) Emit(b *stream.Batch) error {
 		return fmt.Errorf("process step %s: %w", next.Name, err)
 	}
 	return nil
+}
+
+// leading is what the output sees of the rows.
+func (c *chain) leading(o *Output, b *stream.Batch) *stream.Batch {
+	if o.Schema == nil || len(o.Schema.Fields) == len(b.Cols) {
+		return b
+	}
+	c.view = *b
+	c.view.Schema, c.view.Cols = o.Schema, b.Cols[:len(o.Schema.Fields)]
+	return &c.view
 }
 
 // Decide implements stream.Emitter.

@@ -95,5 +95,7 @@ type Output struct {
 	// Live says that rows leave at once as absolute values with versions, which a replay sends again. While such a sink
 	// does not acknowledge, epochs are claimed without a snapshot.
 	Live bool
-	Sink stream.Sink
+	// Schema is that of the leading columns of the rows, which are all that the sink sees; nil for all columns.
+	Schema *stream.Schema
+	Sink   stream.Sink
 }

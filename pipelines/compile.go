@@ -159,7 +159,7 @@ func (b *builder) sinks(ctx context.Context, stage string, t engine.TaskContext)
 			return nil, fmt.Errorf("open %s of %s: %w", o.sink.Kind, o.of, err)
 		}
 		outputs = append(outputs, engine.Output{
-			Name: string(o.sink.Kind) + "." + o.of.Value, Of: b.stepOf(o), Phases: c.Phases, Live: o.sink.Kind == RedisSink, Sink: sink,
+			Name: string(o.sink.Kind) + "." + o.of.Value, Of: b.stepOf(o), Phases: c.Phases, Live: o.sink.Kind == RedisSink, Schema: c.Schema, Sink: sink,
 		})
 	}
 	return outputs, nil
@@ -197,7 +197,9 @@ func (b *builder) sinkConfig(o laidOutput) SinkConfig {
 	}
 	if o.step >= 0 && l.steps[o.step].Kind == WindowStep && !o.late {
 		w := l.windowConfig()
-		c.Window, c.Lateness, c.Groups, c.Aggregates = w.Size, w.Lateness, len(w.By), len(w.Aggregates)
+		c.Window, c.Lateness, c.Groups = w.Size, w.Lateness, len(w.By)
+		// What comes behind the aggregates is evidence for alerts.
+		c.Schema = &stream.Schema{Fields: c.Schema.Fields[:len(w.By)+len(w.Aggregates)]}
 	} else if c.Schema == b.source {
 		c.Event = l.def.String()
 	}

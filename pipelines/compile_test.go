@@ -126,7 +126,7 @@ func TestOutputs(t *testing.T) {
 		}
 	}
 	for _, s := range opened {
-		if windowed := s.Output == "w"; windowed != (s.Window > 0 && s.Groups == 1 && s.Aggregates == 1) || s.Schema == nil {
+		if windowed := s.Output == "w"; windowed != (s.Window > 0 && s.Groups == 1 && len(s.Schema.Fields) == 2) || s.Schema == nil {
 			t.Errorf("sink %+v", s)
 		}
 	}

@@ -92,12 +92,11 @@ type SinkConfig struct {
 	Schema   *stream.Schema
 	Phases   []stream.Phase
 
-	// Of rows of a window: its length, its lateness, how many leading columns name the group, and how many aggregates
-	// follow. What comes behind them is evidence for alerts.
-	Window     time.Duration
-	Lateness   time.Duration
-	Groups     int
-	Aggregates int
+	// Of rows of a window: its length, its lateness, and how many leading columns name the group. The schema ends with the
+	// aggregates.
+	Window   time.Duration
+	Lateness time.Duration
+	Groups   int
 
 	Keep  time.Duration // redis
 	Topic string        // kafka: where to; parquet of the source: where from
