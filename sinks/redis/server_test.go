@@ -25,7 +25,9 @@ func (w wall) After(d time.Duration) <-chan time.Time { return time.After(d) }
 var soon = wall{time.Now().Truncate(10 * time.Second)}
 
 // at is the start of the i-th window of ten seconds before soon.
-func at(i int) stream.Time { return stream.TimeOf(soon.now.Add(time.Duration(i-100) * 10 * time.Second)) }
+func at(i int) stream.Time {
+	return stream.TimeOf(soon.now.Add(time.Duration(i-100) * 10 * time.Second))
+}
 
 // number is the i of at(i).
 func number(start stream.Time) int { return int(start.Sub(at(0)) / (10 * time.Second)) }

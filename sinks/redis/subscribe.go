@@ -27,6 +27,8 @@ func (c *Client) Subscribe(ctx context.Context, o Output, f func(Notice)) error 
 	place := c.place(&o)
 	ps := c.rdb.Subscribe(ctx, noticesOf(place))
 	defer ps.Close()
+	// Receive does not notice the end of its context.
+	defer context.AfterFunc(ctx, func() { ps.Close() })()
 	s := subscription{c: c, place: place, last: -1}
 	wait := firstBackoff
 	for ctx.Err() == nil {
