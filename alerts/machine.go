@@ -70,11 +70,12 @@ func (t Timing) Lapse(s Status, from, until stream.Time, size time.Duration) (ne
 	}
 	end := from
 	if wait := t.KeepFiringFor - from.Sub(s.Held); s.State == Firing && wait > 0 {
-		windows := (wait + size - 1) / size
-		if windows > until.Sub(from)/size {
+		wait += size - 1
+		wait -= wait % size // whole windows
+		if wait > until.Sub(from) {
 			return s, Notice{}, false
 		}
-		end = from.Add(windows * size)
+		end = from.Add(wait)
 	}
 	return t.Step(s, Signal{End: end})
 }

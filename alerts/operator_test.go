@@ -274,6 +274,7 @@ func section(dst []byte, name string, body []byte) []byte {
 
 // bodyOf finds the section's body in a snapshot of small sections.
 func bodyOf(tb testing.TB, data []byte, name string) []byte {
+	tb.Helper()
 	rest := data[4:]
 	for len(rest) > 0 {
 		n, k := binary.Uvarint(rest)

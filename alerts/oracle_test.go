@@ -190,7 +190,6 @@ type span struct {
 	at          int // window of the last change of state
 	state       State
 	revision    int
-	lost        bool
 }
 
 func (o *oracle) judge(host string, w int) {

@@ -40,10 +40,8 @@ func (r Rule) Validate() error {
 	case !slices.Contains(Severities(), r.Severity):
 		return fmt.Errorf("check rule %s: unknown severity %q: use info, warning or critical", r.Name, r.Severity)
 	}
-	for _, name := range r.labelNames() {
-		if name == "" {
-			return fmt.Errorf("check rule %s: a label has no name", r.Name)
-		}
+	if _, unnamed := r.Labels[""]; unnamed {
+		return fmt.Errorf("check rule %s: a label has no name", r.Name)
 	}
 	return nil
 }

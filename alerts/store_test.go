@@ -28,7 +28,8 @@ func transitionAt(host string, started, seconds, revision int, from, to State) T
 	return t
 }
 
-func decide(t testing.TB, m *Memory, ts ...Transition) {
+func decide(t *testing.T, m *Memory, ts ...Transition) {
+	t.Helper()
 	for i := range ts {
 		d, err := ts[i].Decision()
 		if err != nil {

@@ -24,6 +24,7 @@ func TestText(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"testdata/judging.txt", "testdata/revising.txt", "testdata/json.txt"} {
 		golden.Run(t, file, func(t *testing.T, c golden.Case) string {
+			t.Helper()
 			out := timeline(t, c)
 			switch c.Command {
 			case "transitions":
@@ -40,6 +41,7 @@ func TestText(t *testing.T) {
 }
 
 func timeline(t *testing.T, c golden.Case) *collector {
+	t.Helper()
 	cfg, out := testConfig(), &collector{}
 	for _, arg := range c.Args {
 		name, value, _ := strings.Cut(arg, "=")
@@ -146,6 +148,7 @@ func transitionLines(all []Transition) string {
 
 // alertLines shows the current rows that a store makes of the decisions.
 func alertLines(t *testing.T, out *collector) string {
+	t.Helper()
 	m := NewMemory()
 	for _, d := range slices.Backward(out.decisions) { // in the wrong order, and twice
 		for range 2 {
@@ -168,6 +171,7 @@ func alertLines(t *testing.T, out *collector) string {
 }
 
 func indented(t *testing.T, v any) string {
+	t.Helper()
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		t.Fatal(err)

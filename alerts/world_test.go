@@ -11,9 +11,14 @@ import (
 // rollup is the schema of the tests: host, avg and samples, with the evidence behind them.
 func rollup() *stream.Schema {
 	return &stream.Schema{Fields: []stream.Field{
-		{Name: "host", Kind: stream.String}, {Name: "avg", Kind: stream.Float}, {Name: "samples", Kind: stream.Int},
-		{Name: "_partition", Kind: stream.Int}, {Name: "_first", Kind: stream.Int}, {Name: "_first_time", Kind: stream.Timestamp},
-		{Name: "_last", Kind: stream.Int}, {Name: "_last_time", Kind: stream.Timestamp},
+		{Name: "host", Kind: stream.String},
+		{Name: "avg", Kind: stream.Float},
+		{Name: "samples", Kind: stream.Int},
+		{Name: "_partition", Kind: stream.Int},
+		{Name: "_first", Kind: stream.Int},
+		{Name: "_first_time", Kind: stream.Timestamp},
+		{Name: "_last", Kind: stream.Int},
+		{Name: "_last_time", Kind: stream.Timestamp},
 	}}
 }
 
@@ -81,7 +86,8 @@ func (c *collector) Emit(b *stream.Batch) error        { c.rows += b.Len(); retu
 func (c *collector) Decide(d stream.Decision) error    { c.decisions = append(c.decisions, d); return nil }
 func (c *collector) Count(_ stream.Bucket, rows int64) { c.rows += int(rows) }
 
-func (c *collector) transitions(t testing.TB) []Transition {
+func (c *collector) transitions(t *testing.T) []Transition {
+	t.Helper()
 	var all []Transition
 	for _, d := range c.decisions {
 		one, err := Decode(d.Body)
@@ -96,10 +102,11 @@ func (c *collector) transitions(t testing.TB) []Transition {
 	return all
 }
 
-func newOperator(t testing.TB, cfg OperatorConfig) *Operator {
+func newOperator(tb testing.TB, cfg OperatorConfig) *Operator {
+	tb.Helper()
 	o, err := NewOperator(cfg, rollup())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return o
 }

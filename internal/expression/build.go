@@ -232,10 +232,10 @@ func (b *builder) in(n *ast.BinaryNode, l stream.Kind) node {
 			return nil
 		}
 	}
-	switch l {
-	case stream.String:
+	switch {
+	case l == stream.String:
 		return b.inStrings(n.Left, values)
-	case stream.Int, stream.Float:
+	case isNumber(l):
 		return b.inNumbers(n.Left, l, values)
 	}
 	return nil

@@ -3,6 +3,7 @@ package expression
 import (
 	"bytes"
 	"cmp"
+	"slices"
 
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -34,6 +35,7 @@ func (op comparison) flipped() comparison {
 		return less
 	case greaterEqual:
 		return lessEqual
+	case equal, notEqual:
 	}
 	return op
 }
@@ -51,6 +53,7 @@ func (op comparison) holds(order int) bool {
 		return order <= 0
 	case greater:
 		return order > 0
+	case greaterEqual:
 	}
 	return order >= 0
 }
@@ -220,12 +223,6 @@ func (n *inNumbersNode) eval(b *stream.Batch) vec {
 
 func inList[T comparable](dst []bool, xs, list []T) {
 	for i, x := range xs {
-		dst[i] = false
-		for _, y := range list {
-			if x == y {
-				dst[i] = true
-				break
-			}
-		}
+		dst[i] = slices.Contains(list, x)
 	}
 }

@@ -26,14 +26,12 @@ func typeOf(k stream.Kind) types.Type {
 		return types.Bool
 	case stream.String:
 		return types.String
+	case stream.Timestamp:
 	}
 	return types.TypeOf(time.Time{})
 }
 
-var (
-	timeType     = reflect.TypeFor[time.Time]()
-	durationType = reflect.TypeFor[time.Duration]()
-)
+var timeType = reflect.TypeFor[time.Time]()
 
 // kindOf is the kind of a checked part. It knows more than the checker where kinds mix.
 func kindOf(n ast.Node) stream.Kind {
@@ -98,18 +96,16 @@ func kindOfAll(nodes []ast.Node) stream.Kind {
 
 func kindOfType(n ast.Node) stream.Kind {
 	t := n.Nature().Type
-	switch {
-	case t == nil:
+	switch t {
+	case nil:
 		return otherKind
-	case t == timeType:
+	case timeType:
 		return stream.Timestamp
-	case t == durationType:
-		return stream.Int
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // the others fit into no column
 	case reflect.Bool:
 		return stream.Bool
-	case reflect.Int, reflect.Int64:
+	case reflect.Int, reflect.Int64: // time.Duration too
 		return stream.Int
 	case reflect.Float64:
 		return stream.Float

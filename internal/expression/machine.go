@@ -2,6 +2,7 @@ package expression
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"time"
 
@@ -40,9 +41,7 @@ func newMachine(n ast.Node, schema *stream.Schema, functions map[string]*builtin
 	p.patch(&n)
 	c := conf.CreateNew()
 	c.Functions = p.functions
-	for name, f := range functions {
-		c.Functions[name] = f
-	}
+	maps.Copy(c.Functions, functions)
 	c.WithEnv(env)
 	tree := &parser.Tree{Node: n, Source: file.NewSource("")}
 	if _, err := checker.Check(tree, c); err != nil {

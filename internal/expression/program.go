@@ -170,9 +170,6 @@ func (p *Program) appendStrings(dst *stream.Column, v vec, rows int) {
 
 // Mistake is the *Error in err's chain, or nil.
 func Mistake(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return nil
+	e, _ := errors.AsType[*Error](err)
+	return e
 }

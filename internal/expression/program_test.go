@@ -195,6 +195,7 @@ func FuzzCompile(f *testing.F) {
 }
 
 func checkMistake(t *testing.T, src string, err error) {
+	t.Helper()
 	e := Mistake(err)
 	if e == nil {
 		t.Fatalf("no place in %v", err)

@@ -21,12 +21,16 @@ type resolver struct {
 	err       *Error   // the first
 }
 
-func (r *resolver) fail(n ast.Node, format string, args ...any) *Error {
-	e := errorAt(r.src, n.Location().From, format, args...)
+func (r *resolver) fail(n ast.Node, format string, args ...any) {
+	r.failNear(n, "", format, args...)
+}
+
+// failNear also suggests a name.
+func (r *resolver) failNear(n ast.Node, suggestion, format string, args ...any) {
 	if r.err == nil {
-		r.err = e
+		r.err = errorAt(r.src, n.Location().From, format, args...)
+		r.err.Suggestion = suggestion
 	}
-	return e
 }
 
 func (r *resolver) visitAll(nodes []ast.Node) {
@@ -138,8 +142,7 @@ func (r *resolver) column(n ast.Node, name string) {
 		return
 	}
 	if r.schema != nil && r.schema.Index(name) < 0 {
-		e := r.fail(n, "unknown name %q", name)
-		e.Suggestion = Nearest(name, r.schema.Names())
+		r.failNear(n, Nearest(name, r.schema.Names()), "unknown name %q", name)
 		return
 	}
 	if !slices.Contains(r.names, name) {
@@ -178,6 +181,5 @@ func (r *resolver) unknownFunction(n ast.Node, name string) {
 		candidates = append(candidates, f)
 	}
 	slices.Sort(candidates)
-	e := r.fail(n, "unknown function %q", name)
-	e.Suggestion = Nearest(name, candidates)
+	r.failNear(n, Nearest(name, candidates), "unknown function %q", name)
 }

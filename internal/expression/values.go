@@ -188,7 +188,7 @@ func in(args ...any) (any, error) {
 	if x == nil {
 		return false, nil
 	}
-	switch list.Kind() {
+	switch list.Kind() { //nolint:exhaustive // nothing else has elements
 	case reflect.Slice:
 		for i := range list.Len() {
 			if compareValues(equal, x, list.Index(i).Interface()) {
@@ -222,7 +222,7 @@ func matches(args ...any) (any, error) {
 		return p.MatchString(s), nil
 	case string:
 		r, err := regexp.Compile(p)
-		return err == nil && r.MatchString(s), nil //nolint:nilerr // a pattern that is none matches nothing
+		return err == nil && r.MatchString(s), nil
 	}
 	return false, nil
 }
@@ -230,7 +230,7 @@ func matches(args ...any) (any, error) {
 // member is an element of a list or a map, nil if there is none. Negative indexes count from the end.
 func member(args ...any) (any, error) {
 	of := reflect.ValueOf(args[0])
-	switch of.Kind() {
+	switch of.Kind() { //nolint:exhaustive // nothing else has elements
 	case reflect.Slice:
 		i, ok := normal(args[1]).(int64)
 		if n := int64(of.Len()); ok && i < 0 {

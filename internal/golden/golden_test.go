@@ -47,6 +47,7 @@ func TestRunAcceptsWhatItWrote(t *testing.T) {
 	}
 	cases := 0
 	Run(t, path, func(t *testing.T, c Case) string {
+		t.Helper()
 		cases++
 		return answer(t, c)
 	})

@@ -304,6 +304,7 @@ func (d *discard) Decide(stream.Decision) error { return nil }
 func (d *discard) Count(stream.Bucket, int64)   {}
 
 func steps(tb testing.TB, in *stream.Schema) map[string]stream.Operator {
+	tb.Helper()
 	f, err := NewFilter(`name == "system.cpu.utilization"`, in)
 	if err != nil {
 		tb.Fatal(err)
