@@ -25,7 +25,8 @@ type Components struct {
 	NewProject func(in *stream.Schema, columns []Column) (stream.Operator, error)
 	// ProjectSchema is what NewProject emits.
 	ProjectSchema func(in *stream.Schema, columns []Column) (*stream.Schema, error)
-	NewDedupe     func(in *stream.Schema, c DedupeConfig) (stream.Operator, error)
+	// NewDedupe may be nil: then a file with a dedupe is refused.
+	NewDedupe func(in *stream.Schema, c DedupeConfig) (stream.Operator, error)
 
 	// CheckAggregate tells what is wrong with one aggregate; its Expr is a call such as avg(value).
 	CheckAggregate func(in *stream.Schema, a Column) error

@@ -179,6 +179,10 @@ func (k *checker) dedupeStep(s *laidStep) {
 	if len(d.By) > 0 && k.l.def != nil && !k.contains(d.By, s.from) {
 		k.report(s.At, len(s.Kind), "repeats may be in different partitions, and a dedupe cannot be merged: %s", k.keyAdvice(d.By, s.from))
 	}
+	if k.c.NewDedupe == nil {
+		k.report(s.At, len(s.Kind), "this program was built without a dedupe")
+		return
+	}
 	if !good {
 		return
 	}
