@@ -42,8 +42,12 @@ type cell struct {
 func windowRows(phase stream.Phase, end stream.Time, cells []cell) *stream.Batch {
 	b := stream.NewBatch(rollup())
 	b.Phase, b.Window = phase, stream.Window{Start: end.Add(-size), End: end}
+	slots := map[string]uint8{}
+	for _, c := range cells {
+		slots[c.host] = slotOfHost(c.host)
+	}
 	sorted := slices.Clone(cells)
-	slices.SortStableFunc(sorted, func(x, y cell) int { return int(slotOfHost(x.host)) - int(slotOfHost(y.host)) })
+	slices.SortStableFunc(sorted, func(x, y cell) int { return int(slots[x.host]) - int(slots[y.host]) })
 	for i, c := range sorted {
 		appendRow(b, c, int64(i))
 	}
