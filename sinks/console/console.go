@@ -1,30 +1,43 @@
-// Package console shows rows to people and pipes: one JSON object a line, at once. It keeps no promises beyond that: a
-// row may be shown again after a crash.
+// Package console shows rows to people and pipes: one JSON object a line, or a table. Rows appear at once, when they are
+// written, not when their epoch is claimed: somebody is looking. So it promises nothing beyond that; after a crash rows may
+// be shown again.
 package console
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
-	"strconv"
 	"sync"
 
 	"github.com/tidewatch/tidewatch/schemas"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// Printer writes the lines of all sinks to one writer. Safe for concurrent use.
+// Printer writes the rows of all sinks to one writer. Safe for concurrent use; the rows of a Write stay together.
 type Printer struct {
-	mu struct {
+	table bool
+	mu    struct {
 		sync.Mutex
-		out io.Writer
-		buf []byte
+		out  io.Writer
+		buf  []byte
+		last title // of the table that is being printed
 	}
 }
 
-// New prints to out.
+// New prints JSON to out, a line for each row:
+//
+//	{"pipeline":"host-cpu","output":"cpu","phase":"closed","window":"2026-11-24T05:00:00Z","row":{…}}
 func New(out io.Writer) *Printer {
 	p := &Printer{}
 	p.mu.out = out
+	return p
+}
+
+// NewTable prints tables to out. A new one begins whenever the output or the phase is another.
+func NewTable(out io.Writer) *Printer {
+	p := New(out)
+	p.table = true
 	return p
 }
 
@@ -32,30 +45,61 @@ func New(out io.Writer) *Printer {
 type Sink struct {
 	p                *Printer
 	pipeline, output string
+	head             [stream.Partial + 1][]byte // what each line of a phase begins with
+	widths           []int                      // of the table's columns so far
 }
 
 // NewSink returns a sink whose lines name pipeline and output.
-func (p *Printer) NewSink(pipeline, output string) *Sink { return &Sink{p, pipeline, output} }
+func (p *Printer) NewSink(pipeline, output string) *Sink {
+	s := &Sink{p: p, pipeline: pipeline, output: output}
+	for phase := range s.head {
+		s.head[phase] = fmt.Appendf(nil, `{"pipeline":%s,"output":%s,"phase":%s,`, quoted(pipeline), quoted(output), quoted(stream.Phase(phase).String()))
+	}
+	return s
+}
 
-// Write implements stream.Sink: {"pipeline":…,"output":…,"phase":…,"window":…,"row":{…}}.
+// quoted is a JSON string.
+func quoted(s string) []byte {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic("a string does not marshal: " + err.Error())
+	}
+	return b
+}
+
+// Write implements stream.Sink. An error is the writer's.
 func (s *Sink) Write(_ context.Context, b *stream.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	buf := s.p.mu.buf[:0]
-	for i := range b.Len() {
-		buf = strconv.AppendQuote(append(buf, `{"pipeline":`...), s.pipeline)
-		buf = strconv.AppendQuote(append(buf, `,"output":`...), s.output)
-		buf = strconv.AppendQuote(append(buf, `,"phase":`...), b.Phase.String())
-		if b.Phase != stream.Event && b.Phase != stream.Late {
-			buf = strconv.AppendQuote(append(buf, `,"window":`...), b.Window.Start.String())
-		}
-		buf = schemas.AppendJSON(append(buf, `,"row":`...), b, i)
-		buf = append(buf, '}', '\n')
+	if s.p.table {
+		buf = s.appendTable(buf, b)
+	} else {
+		buf = s.appendLines(buf, b)
 	}
 	s.p.mu.buf = buf
-	_, err := s.p.mu.out.Write(buf)
-	return err
+	if _, err := s.p.mu.out.Write(buf); err != nil {
+		return fmt.Errorf("print rows of %s: %w", s.output, err)
+	}
+	return nil
 }
+
+func (s *Sink) appendLines(buf []byte, b *stream.Batch) []byte {
+	for i := range b.Len() {
+		buf = append(buf, s.head[b.Phase]...)
+		if hasWindow(b) {
+			buf = fmt.Appendf(buf, `"window":"%s",`, b.Window.Start)
+		}
+		buf = schemas.AppendJSON(append(buf, `"row":`...), b, i)
+		buf = append(buf, '}', '\n')
+	}
+	return buf
+}
+
+func hasWindow(b *stream.Batch) bool { return b.Phase != stream.Event && b.Phase != stream.Late }
 
 // Stage implements stream.Sink: there is nothing to stage.
 func (s *Sink) Stage(stream.Epoch) stream.Work { return nil }

@@ -1,10 +1,6 @@
-// Package kafka writes to Kafka: rows of a pipeline as JSON events, dead letters, and whatever else of the product appends
-// records. One idempotent producer serves a worker; each task writes through its own Writer, which knows what of its
-// records is acknowledged.
 package kafka
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -13,7 +9,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidewatch/tidewatch/internal/kafkaclient"
-	"github.com/tidewatch/tidewatch/stream"
 )
 
 // Config is what a Client needs.
@@ -22,17 +17,29 @@ type Config struct {
 	Log    *slog.Logger // may be nil
 }
 
-// Client is the producer of a worker. Safe for concurrent use.
+// Client is the producer of a worker. Safe for concurrent use. It repeats every record until the brokers have it, in order
+// and once (idempotence), however long they are away.
 type Client struct {
-	kgo *kgo.Client
+	kgo  *kgo.Client
+	sent sync.Pool // of *sending
+
+	mu struct {
+		sync.Mutex
+		bytes   int           // unacknowledged, of all writers
+		waiters int           // that changed is for
+		changed chan struct{} // closed and replaced when something is acknowledged and somebody waits
+	}
 }
 
 const (
 	linger = 5 * time.Millisecond
-	// writerBytes is how much of one writer may be unacknowledged before Append blocks.
+	// metadataAge is the least distance of questions who leads a partition: records wait so long for a new leader.
+	metadataAge = 250 * time.Millisecond
+	// writerBytes is how much of one writer may be unacknowledged before Append blocks, clientBytes how much of all.
 	writerBytes = 8 << 20
-	// clientRecords bounds the whole producer.
-	clientRecords = 100_000
+	clientBytes = 64 << 20
+	// overhead is what a record costs beside its bytes, about.
+	overhead = 128
 )
 
 // Open makes the producer; the cluster may be away.
@@ -41,13 +48,20 @@ func Open(c Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure kafka producer: %w", err)
 	}
-	k, err := kgo.NewClient(append(opts, kgo.RecordPartitioner(partitioner()), kgo.ProducerLinger(linger),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.MaxBufferedRecords(clientRecords),
-		kgo.UnknownTopicRetries(10))...)
+	k, err := kgo.NewClient(append(opts, kgo.RecordPartitioner(partitioner{kgo.StickyKeyPartitioner(nil)}), kgo.ProducerLinger(linger),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.MaxBufferedRecords(2*clientBytes/overhead), // Append blocks, not Produce
+		kgo.UnknownTopicRetries(10), kgo.MetadataMinAge(metadataAge))...)
 	if err != nil {
 		return nil, fmt.Errorf("configure kafka producer: %w", err)
 	}
-	return &Client{k}, nil
+	cl := &Client{kgo: k}
+	cl.mu.changed = make(chan struct{})
+	cl.sent.New = func() any {
+		s := &sending{}
+		s.done = s.acknowledged
+		return s
+	}
+	return cl, nil
 }
 
 // Close gives up what is not acknowledged: whoever needs it has called Flush.
@@ -56,100 +70,35 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// partitioner obeys Record.Partition where it is not negative, and else hashes keys like every Kafka client.
-func partitioner() kgo.Partitioner {
-	byKey := kgo.StickyKeyPartitioner(nil)
-	return kgo.BasicConsistentPartitioner(func(topic string) func(*kgo.Record, int) int {
-		t := byKey.ForTopic(topic)
-		return func(r *kgo.Record, n int) int {
-			if r.Partition >= 0 && int(r.Partition) < n {
-				return int(r.Partition)
-			}
-			return t.Partition(r, n)
-		}
-	})
+// partitioner obeys Record.Partition where it is not negative; else equal keys go to equal partitions, by the hash of every
+// Kafka client, and records without a key to any.
+type partitioner struct{ byKey kgo.Partitioner }
+
+// ForTopic implements kgo.Partitioner.
+func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	return topicPartitioner{p.byKey.ForTopic(topic)}
 }
 
-// Record is what a Writer appends.
-type Record struct {
-	Topic      string
-	Partition  int32 // negative: by key, or any
-	Key, Value []byte
-	Headers    []kgo.RecordHeader
+// topicPartitioner implements kgo.TopicPartitioner and kgo.TopicPartitionerOnNewBatch.
+type topicPartitioner struct{ byKey kgo.TopicPartitioner }
+
+// RequiresConsistency implements kgo.TopicPartitioner.
+func (p topicPartitioner) RequiresConsistency(r *kgo.Record) bool {
+	return r.Partition >= 0 || p.byKey.RequiresConsistency(r)
 }
 
-// Writer appends for one task. Append comes from the task's goroutine, Flush from the committer.
-type Writer struct {
-	c *Client
+// Partition implements kgo.TopicPartitioner. A partition that the topic has not got is an error of the producer: to choose
+// another would hide records from whoever reads the right one.
+func (p topicPartitioner) Partition(r *kgo.Record, n int) int {
+	if r.Partition >= 0 {
+		return int(r.Partition)
+	}
+	return p.byKey.Partition(r, n)
+}
 
-	mu struct {
-		sync.Mutex
-		bytes   int           // unacknowledged
-		records int           // unacknowledged
-		err     error         // first final failure
-		changed chan struct{} // closed and replaced when something is acknowledged
+// OnNewBatch implements kgo.TopicPartitionerOnNewBatch.
+func (p topicPartitioner) OnNewBatch() {
+	if b, ok := p.byKey.(kgo.TopicPartitionerOnNewBatch); ok {
+		b.OnNewBatch()
 	}
 }
-
-// NewWriter returns a writer with nothing to flush.
-func (c *Client) NewWriter() *Writer {
-	w := &Writer{c: c}
-	w.mu.changed = make(chan struct{})
-	return w
-}
-
-// Append hands a record to the producer, which repeats it until the broker has it. It blocks while too much of this writer
-// is unacknowledged. The record belongs to the writer afterwards.
-func (w *Writer) Append(ctx context.Context, r Record) error {
-	size := len(r.Key) + len(r.Value) + 64
-	err := w.wait(ctx, func() bool { return w.mu.bytes == 0 || w.mu.bytes+size <= writerBytes })
-	if err != nil {
-		return err
-	}
-	w.mu.Lock()
-	w.mu.bytes, w.mu.records = w.mu.bytes+size, w.mu.records+1
-	w.mu.Unlock()
-	rec := &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers}
-	w.c.kgo.Produce(context.WithoutCancel(ctx), rec, func(_ *kgo.Record, err error) { w.acknowledged(size, r.Topic, err) })
-	return nil
-}
-
-func (w *Writer) acknowledged(size int, topic string, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.mu.bytes, w.mu.records = w.mu.bytes-size, w.mu.records-1
-	if err != nil && w.mu.err == nil {
-		w.mu.err = kafkaclient.Mark(fmt.Errorf("write to topic %s: %w: %w", topic, stream.ErrStartOver, err))
-	}
-	close(w.mu.changed)
-	w.mu.changed = make(chan struct{})
-}
-
-// wait blocks until ok, which is called with the lock held, the writer has failed, or ctx is done.
-func (w *Writer) wait(ctx context.Context, ok func() bool) error {
-	for {
-		w.mu.Lock()
-		done, err, changed := ok(), w.mu.err, w.mu.changed
-		w.mu.Unlock()
-		if err != nil {
-			return err
-		}
-		if done {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-changed:
-		}
-	}
-}
-
-// Flush returns when everything appended so far is acknowledged. A failure stays: the task must start again from its row,
-// since nobody knows which of its records are there.
-func (w *Writer) Flush(ctx context.Context) error {
-	return w.wait(ctx, func() bool { return w.mu.records == 0 })
-}
-
-// Close leaves what is unacknowledged to the producer.
-func (w *Writer) Close() error { return nil }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -11,53 +12,86 @@ import (
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// Headers of every record that the product writes at least once: readers drop repeats of (task, offset, index).
+// Headers of every record that the product writes at least once; see the package comment.
 const (
 	HeaderTask   = "tidewatch.task"
+	HeaderPhase  = "tidewatch.phase"
 	HeaderOffset = "tidewatch.offset"
+	HeaderStep   = "tidewatch.step"
 	HeaderIndex  = "tidewatch.index"
 )
 
 // Sink writes the rows of an output to a topic as JSON, at least once. It implements stream.Sink.
 type Sink struct {
-	w      *Writer
-	topic  string
-	task   []byte
-	offset int64
-	index  int64
+	w     *Writer
+	topic string
+	task  []byte
+	last  [stream.Partial + 1]numbering // by phase
+}
+
+// numbering counts the rows of one phase at one version.
+type numbering struct {
+	at   stream.Version
+	next int64
 }
 
 // NewSink returns the sink of one task.
 func (c *Client) NewSink(task stream.TaskID, topic string) *Sink {
-	return &Sink{w: c.NewWriter(), topic: topic, task: []byte(task.String()), offset: -1}
+	return &Sink{w: c.NewWriter(), topic: topic, task: []byte(task.String())}
 }
 
-// Write implements stream.Sink. Rows of a window are numbered within the version that they show, events within their
-// record, so a repeat has the same numbers.
+// Write implements stream.Sink. Rows of windows are numbered within their version, events within their record, both for each
+// phase by itself: so a row has the same numbers however the rows were cut into batches and wherever a replay began,
+// which is between two records.
 func (s *Sink) Write(ctx context.Context, b *stream.Batch) error {
 	for i := range b.Len() {
-		offset := b.Version.Offset
-		if len(b.Offset) > 0 {
-			offset = b.Offset[i]
-		}
-		if offset != s.offset {
-			s.offset, s.index = offset, 0
-		}
-		rec := Record{Topic: s.topic, Partition: -1, Value: schemas.AppendJSON(nil, b, i), Headers: s.headers()}
+		rec := Record{Topic: s.topic, Partition: -1, Value: appendRow(nil, b, i), Headers: s.headers(b, i)}
 		if err := s.w.Append(ctx, rec); err != nil {
 			return err
 		}
-		s.index++
 	}
 	return nil
 }
 
-func (s *Sink) headers() []kgo.RecordHeader {
-	return []kgo.RecordHeader{
-		{Key: HeaderTask, Value: s.task},
-		{Key: HeaderOffset, Value: strconv.AppendInt(nil, s.offset, 10)},
-		{Key: HeaderIndex, Value: strconv.AppendInt(nil, s.index, 10)},
+func (s *Sink) headers(b *stream.Batch, i int) []kgo.RecordHeader {
+	at := b.Version
+	if isEvent(b) {
+		at = stream.Version{Offset: b.Offset[i]}
 	}
+	n := &s.last[b.Phase]
+	if n.at != at {
+		*n = numbering{at: at}
+	}
+	h := []kgo.RecordHeader{
+		{Key: HeaderTask, Value: s.task},
+		{Key: HeaderPhase, Value: []byte(b.Phase.String())},
+		{Key: HeaderOffset, Value: strconv.AppendInt(nil, at.Offset, 10)},
+		{Key: HeaderStep, Value: strconv.AppendUint(nil, uint64(at.Step), 10)},
+	}
+	if b.Phase != stream.Live { // which windows are shown, and when, depends on the clock
+		h = append(h, kgo.RecordHeader{Key: HeaderIndex, Value: strconv.AppendInt(nil, n.next, 10)})
+	}
+	n.next++
+	return h
+}
+
+// isEvent says that the rows have event columns; the others belong to a window.
+func isEvent(b *stream.Batch) bool { return b.Phase == stream.Event || b.Phase == stream.Late }
+
+// appendRow appends the row as a JSON object; a window's bounds come first.
+func appendRow(dst []byte, b *stream.Batch, i int) []byte {
+	if isEvent(b) {
+		return schemas.AppendJSON(dst, b, i)
+	}
+	dst = append(b.Window.Start.Go().AppendFormat(append(dst, `{"time":"`...), time.RFC3339Nano), `","window_end":"`...)
+	dst = append(b.Window.End.Go().AppendFormat(dst, time.RFC3339Nano), '"')
+	at := len(dst)
+	dst = schemas.AppendJSON(dst, b, i)
+	if len(dst) == at+len("{}") {
+		return append(dst[:at], '}')
+	}
+	dst[at] = ',' // goes on inside the object
+	return dst
 }
 
 // Stage implements stream.Sink: rows are acknowledged before the epoch is claimed.

@@ -1,0 +1,112 @@
+package kafka
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidewatch/tidewatch/internal/testservers"
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// letters reads the dead letters of a pipeline: a shared broker has those of other tests, too.
+func (e *env) letters(t testing.TB, pipeline string) (ds []DeadLetter) {
+	t.Helper()
+	err := ReadDeadLetters(testContext(t), e.config(), func(d DeadLetter) error {
+		if d.Pipeline == pipeline {
+			ds = append(ds, d)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortStableFunc(ds, func(a, b DeadLetter) int { return int(a.Offset - b.Offset) })
+	return ds
+}
+
+func bury(t testing.TB, e *env, pipeline string, task stream.TaskID, dead ...stream.Rejected) {
+	t.Helper()
+	d := e.client(t).NewDeadLetters(task, pipeline)
+	if err := errors.Join(d.Write(testContext(t), dead), d.Flush(testContext(t)), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNoTopicHoldsNoDeadLetters(t *testing.T) {
+	e := newEnv(t, newCluster(t).ListenAddrs())
+	if ds := e.letters(t, "p"); ds != nil {
+		t.Fatal(ds)
+	}
+	e.create(t, DeadLetterTopic, 2)
+	if ds := e.letters(t, "p"); ds != nil {
+		t.Fatal(ds)
+	}
+}
+
+func TestDeadLettersComeBackAsTheyWere(t *testing.T) {
+	onBoth(t, func(t *testing.T, e *env) {
+		e.create(t, DeadLetterTopic, 3)
+		pipeline := testservers.Name("pipe")
+		binary := make([]byte, 3000)
+		_, _ = rand.NewChaCha8([32]byte{1}).Read(binary)
+		long := bytes.Repeat(binary, 500)
+		at := stream.TimeOf(time.Date(2026, 11, 24, 5, 0, 0, 1000, time.UTC))
+		dead := []stream.Rejected{
+			{Offset: 5, Timestamp: at, Reason: "invalid_json: é", Key: []byte("k"), Raw: binary},
+			{Offset: 6, Timestamp: at, Reason: strings.Repeat("é", 5000), Raw: long},
+			{Offset: 7, Timestamp: at, Reason: "empty"},
+		}
+		bury(t, e, pipeline, task, dead...)
+		bury(t, e, pipeline, task, dead[:2]...) // a restarted task repeats itself
+		again := task
+		again.Partition.Incarnation = "another" // the topic was made anew: another record at the same offset
+		bury(t, e, pipeline, again, dead[0])
+		ds := e.letters(t, pipeline)
+		if len(ds) != 4 {
+			t.Fatalf("%d letters, want 4", len(ds))
+		}
+		d := ds[0]
+		if d.Topic != "in" || d.Partition != 3 || d.Offset != 5 || d.Reason != "invalid_json: é" || d.Timestamp != at.String() || d.Size != 3000 ||
+			string(d.Key) != "k" || !bytes.Equal(d.Raw, binary) || d.Incarnation == ds[1].Incarnation || d.Written.IsZero() {
+			t.Fatalf("%s/%d/%d: %s, %d of %d bytes", d.Topic, d.Partition, d.Offset, d.Reason, len(d.Raw), d.Size)
+		}
+		d = ds[2] // what no broker takes whole is cut, and says so
+		if d.Offset != 6 || d.Size != len(long) || len(d.Raw) != wholeBytes || !bytes.HasPrefix(long, d.Raw) || len(d.Reason) > reasonBytes ||
+			strings.ToValidUTF8(d.Reason, "") != d.Reason {
+			t.Fatalf("offset %d, size %d, %d bytes, reason of %d", d.Offset, d.Size, len(d.Raw), len(d.Reason))
+		}
+		if d = ds[3]; d.Offset != 7 || len(d.Raw) != 0 || d.Size != 0 {
+			t.Fatalf("%+v", d)
+		}
+	})
+}
+
+func TestReadingDeadLettersMayStop(t *testing.T) {
+	e := newEnv(t, newCluster(t).ListenAddrs())
+	e.create(t, DeadLetterTopic, 1)
+	bury(t, e, "p", task, stream.Rejected{Offset: 1}, stream.Rejected{Offset: 2})
+	enough := errors.New("enough")
+	n := 0
+	err := ReadDeadLetters(testContext(t), e.config(), func(DeadLetter) error { n++; return enough })
+	if !errors.Is(err, enough) || n != 1 {
+		t.Fatal(n, err)
+	}
+}
+
+func TestDeletedDeadLetters(t *testing.T) {
+	c := newCluster(t)
+	e := newEnv(t, c.ListenAddrs())
+	e.create(t, DeadLetterTopic, 1)
+	bury(t, e, "p", task, stream.Rejected{Offset: 1}, stream.Rejected{Offset: 2}, stream.Rejected{Offset: 3})
+	if err := c.DeleteRecords(DeadLetterTopic, 0, 2); err != nil {
+		t.Fatal(err)
+	}
+	if ds := e.letters(t, "p"); len(ds) != 1 || ds[0].Offset != 3 {
+		t.Fatalf("%+v", ds)
+	}
+}

@@ -1,0 +1,33 @@
+// Package kafka writes to Kafka: rows of a pipeline as JSON events, dead letters, and whatever else of the product appends
+// records. One idempotent producer serves a worker; each task writes through its own Writer, which knows what of its
+// records is acknowledged.
+//
+// # What readers get
+//
+// Everything arrives at least once: a task that starts again repeats what it had written since its row was claimed.
+// Headers say what a record is:
+//
+//	tidewatch.task    the task that wrote it: instance/stage/topic.incarnation/partition
+//	tidewatch.phase   event, closed, revised, final, late or live
+//	tidewatch.offset  of an event or a late event: its offset in the task's partition; of the row of a window: the next
+//	                  offset to read when it was computed
+//	tidewatch.step    number of control records (idle ticks) at that offset
+//	tidewatch.index   which of the records with the same task, phase, offset and step it is; not on live rows
+//
+// Two records that agree in all five are the same row, so readers drop the later one. Live rows show an open window now and
+// then; they are absolute values: keep the one with the highest (offset, step) of each group and window.
+//
+// A window's row has its window, "time" and "window_end", before its columns.
+//
+// # Dead letters
+//
+// The topic tidewatch.dead-letters has for each rejected record its key and value, byte for byte, as key and value, and
+// in headers
+//
+//	tidewatch.pipeline, tidewatch.topic, tidewatch.incarnation (the topic's id), tidewatch.partition, tidewatch.offset
+//	tidewatch.reason     why it was rejected
+//	tidewatch.timestamp  the broker's, of the record; RFC 3339
+//	tidewatch.size       the length of the value, only where it was cut because no broker would take it whole
+//
+// besides the headers above. Readers drop repeats of the same pipeline, topic, incarnation, partition and offset.
+package kafka
