@@ -97,7 +97,7 @@ func drawScript(t *rapid.T, grids stream.Grids) script {
 		case 0:
 			now += stream.Time(rapid.IntRange(0, 60).Draw(t, "jump")) * second
 		case 1, 2, 3, 4:
-			now += stream.Time(rapid.IntRange(0, 4000).Draw(t, "move")) * second / 1000
+			now += stream.Time(rapid.IntRange(0, 8).Draw(t, "move")) * second / 2 // often exactly at the ends of windows
 		}
 		e := event{at: now}
 		if rapid.IntRange(0, 3).Draw(t, "late") == 0 {
@@ -154,8 +154,9 @@ type operator interface {
 
 // variation is how a run differs from another one that must give the same.
 type variation struct {
-	t     *rapid.T // nil: one batch between two Advances, nothing else
-	fresh func() operator
+	t       *rapid.T // nil: one batch between two Advances, nothing else
+	fresh   func() operator
+	onPause func(progress stream.Advance) // between two batches, with what the last Advance said; may be nil
 }
 
 func (v *variation) chance(label string, of int) bool {
@@ -206,6 +207,14 @@ func (v *variation) run(t interface{ Fatal(...any) }, s *script, out stream.Emit
 	op := v.fresh()
 	b := stream.NewBatch(eventSchema)
 	at := stream.Version{}
+	progress := stream.Advance{Mark: stream.NoTime, RecordMark: stream.NoTime}
+	pause := func() {
+		op = v.between(op, at, out)
+		if v.onPause != nil {
+			progress.At = at
+			v.onPause(progress)
+		}
+	}
 	flush := func() {
 		if b.Len() == 0 {
 			return
@@ -217,7 +226,7 @@ func (v *variation) run(t interface{ Fatal(...any) }, s *script, out stream.Emit
 		if v.chance("new strings", 9) {
 			b = stream.NewBatch(eventSchema)
 		}
-		op = v.between(op, at, out)
+		pause()
 	}
 	for _, st := range s.steps {
 		if st.event != nil {
@@ -229,11 +238,11 @@ func (v *variation) run(t interface{ Fatal(...any) }, s *script, out stream.Emit
 			continue
 		}
 		flush()
-		at = st.advance.At
+		at, progress = st.advance.At, *st.advance
 		if err := op.Advance(*st.advance, out); err != nil {
 			t.Fatal(err)
 		}
-		op = v.between(op, at, out)
+		pause()
 	}
 	flush()
 	return op
@@ -315,6 +324,20 @@ func (tr *transcript) checkOrder(t interface{ Fatalf(string, ...any) }) {
 			t.Fatalf("%s: slots are not sorted: %v", key, b.Slot)
 		}
 		last[key] = int(b.Slot[len(b.Slot)-1])
+	}
+}
+
+// news fails the test if a Live batch shows a slot as it was shown before.
+func (d *display) news(t interface{ Fatalf(string, ...any) }, b *stream.Batch) {
+	if b.Phase != stream.Live {
+		return
+	}
+	now := newDisplay(true)
+	now.take(b)
+	for k, s := range now.slots {
+		if held, ok := d.slots[k]; ok && held.rows == s.rows {
+			t.Fatalf("%s: slot %s is shown again: %s", head(b), k, s.rows)
+		}
 	}
 }
 

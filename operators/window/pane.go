@@ -31,8 +31,7 @@ func (p *pane) reset() {
 	p.cells.Reset()
 	p.words, p.order = emptied(p.words), emptied(p.order)
 	p.closed, p.dirty, p.revised = false, slotSet{}, slotSet{}
-	p.changes.reset()
-	p.sources.reset()
+	p.sources.reset() // and a Fold has emitted all changes before it drops a pane
 }
 
 // emptied keeps the memory of a slice, unless most of it was unused.

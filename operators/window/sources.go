@@ -77,10 +77,10 @@ func (s *sources) pick(cell uint32, beforeOnly bool, picked []uint64) []uint64 {
 	return kept
 }
 
+// reset empties the sources of a pane that is closed, so that ahead is empty already.
 func (s *sources) reset() {
 	s.index.Reset()
 	s.versions, s.words, s.next, s.head = emptied(s.versions), emptied(s.words), emptied(s.next), emptied(s.head)
-	s.ahead = slotSet{}
 }
 
 func (s *sources) bytes() int64 {

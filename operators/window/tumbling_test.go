@@ -29,13 +29,17 @@ func TestTumbling(t *testing.T) {
 		want.run(&s)
 
 		first, last := newDisplay(false), newDisplay(true)
-		out := &transcript{t: t, onEmit: func(b *stream.Batch) { first.take(b); last.take(b) }}
-		op := (&variation{t, fresh}).run(t, &s, out)
+		out := &transcript{t: t, onEmit: func(b *stream.Batch) {
+			first.news(t, b)
+			first.take(b)
+			last.take(b)
+		}}
+		op := (&variation{t: t, fresh: fresh}).run(t, &s, out)
 		if err := op.Publish(s.end, out); err != nil {
 			t.Fatal(err)
 		}
 		plain := &transcript{t: t}
-		(&variation{nil, fresh}).run(t, &s, plain)
+		(&variation{fresh: fresh}).run(t, &s, plain)
 
 		if got, want := strings.Join(out.lines(), "\n"), strings.Join(plain.lines(), "\n"); got != want {
 			t.Fatalf("the borders of batches changed the output:\n%s\n\ninstead of\n%s", got, want)
