@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/tidewatch/tidewatch/internal/testservers"
 	"github.com/tidewatch/tidewatch/sources/generate"
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -49,17 +47,9 @@ func bench(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	path, err := filepath.Abs(*binary)
+	c, err := clusterFor(ctx, dir, *binary, name+".yaml", pipeline)
 	if err != nil {
 		return err
-	}
-	file := filepath.Join(dir, name+".yaml")
-	if err := os.WriteFile(file, pipeline, 0o600); err != nil {
-		return err
-	}
-	c, err := startCluster(ctx, dir, path, file, testservers.KafkaOptions{HeapMB: 1024, Throughput: true})
-	if err != nil {
-		return errors.Join(err, c.close())
 	}
 	err = measure(ctx, c, name, *events)
 	return done(errors.Join(err, c.close()))
@@ -138,7 +128,12 @@ func fill(ctx context.Context, c *cluster, events int64, nilKeys bool) error {
 }
 
 // counters are what a worker tells on its admin port.
-type counters struct{ mallocs, fetched float64 }
+type counters struct {
+	mallocs, fetched float64
+	byPipeline       map[string]float64 // fetched of the topic metrics
+}
+
+func (c *counters) pipeline(name string) float64 { return c.byPipeline[name] }
 
 func sample(ctx context.Context, w *worker) (s counters, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.admin+"/metrics", nil)
@@ -150,6 +145,7 @@ func sample(ctx context.Context, w *worker) (s counters, err error) {
 		return s, err
 	}
 	defer resp.Body.Close()
+	s.byPipeline = map[string]float64{}
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -160,6 +156,9 @@ func sample(ctx context.Context, w *worker) (s counters, err error) {
 			s.mallocs = v
 		case strings.HasPrefix(name, "tidewatch_records_fetched_total{") && strings.Contains(name, `topic="metrics"`):
 			s.fetched += v
+			_, rest, _ := strings.Cut(name, `pipeline="`)
+			pipeline, _, _ := strings.Cut(rest, `"`)
+			s.byPipeline[pipeline] += v
 		}
 	}
 	return s, lines.Err()

@@ -74,6 +74,22 @@ func startCluster(ctx context.Context, dir, binary, pipelines string, kafka test
 	return c, err
 }
 
+// clusterFor starts a cluster whose workers run one pipeline, with a broker that is compiled for speed.
+func clusterFor(ctx context.Context, dir, binary, name string, pipeline []byte) (*cluster, error) {
+	path, err := filepath.Abs(binary)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("there is no product at %s: run make build", path)
+	}
+	file := filepath.Join(dir, name)
+	if err := os.WriteFile(file, pipeline, 0o600); err != nil {
+		return nil, err
+	}
+	return startCluster(ctx, dir, path, file, testservers.KafkaOptions{HeapMB: 1024, Throughput: true})
+}
+
 func (c *cluster) close() error {
 	for _, w := range c.workers {
 		w.kill()

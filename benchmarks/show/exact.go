@@ -24,7 +24,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidewatch/tidewatch/benchmarks/oracle"
-	"github.com/tidewatch/tidewatch/internal/testservers"
 	"github.com/tidewatch/tidewatch/sources/generate"
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -47,8 +46,10 @@ type exactRun struct {
 	rate      int64
 	file      string
 	params    string
-	start     time.Time
 	kills     int
+	pauseAt   int64         // event before which the producer waits for resume; 0 never
+	paused    chan struct{} // closed when it does
+	resume    chan struct{}
 }
 
 // exactReport is the line that show-exact prints.
@@ -91,14 +92,7 @@ func exact(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "exact.yaml"), exactPipeline, 0o600); err != nil {
-		return err
-	}
-	path, err := filepath.Abs(*binary)
-	if err != nil {
-		return err
-	}
-	if r.c, err = startCluster(ctx, dir, path, filepath.Join(dir, "exact.yaml"), testservers.KafkaOptions{HeapMB: 1024, Throughput: true}); err != nil {
+	if r.c, err = clusterFor(ctx, dir, *binary, "exact.yaml", exactPipeline); err != nil {
 		return err
 	}
 	report, err := r.all(ctx, *workers, *seed)
@@ -131,6 +125,15 @@ func (r *exactRun) all(ctx context.Context, workers int, seed uint64) (*exactRep
 		return nil, err
 	}
 	progress("all %d events are produced, %d kills; waiting until everything is read", r.events, r.kills)
+	report, err := r.judge(ctx)
+	if err == nil {
+		report.Seconds = math.Round(time.Since(began).Seconds())
+	}
+	return report, err
+}
+
+// judge waits until everything is read, and compares.
+func (r *exactRun) judge(ctx context.Context) (*exactReport, error) {
 	o, err := r.oracle(ctx)
 	if err != nil {
 		return nil, err
@@ -146,11 +149,7 @@ func (r *exactRun) all(ctx context.Context, workers int, seed uint64) (*exactRep
 	if err != nil {
 		return nil, err
 	}
-	report, err := r.compare(ctx, o, tasks)
-	if err == nil {
-		report.Seconds = math.Round(time.Since(began).Seconds())
-	}
-	return report, err
+	return r.compare(ctx, o, tasks)
 }
 
 // reached reports whether the second stage has passed the mark everywhere.
@@ -188,6 +187,17 @@ func (r *exactRun) produce(ctx context.Context, seed uint64) error {
 		last = max(last, e.Time)
 		r.send(ctx, e.Partition, e.Value, time.Time{})
 		_, _ = w.Write(append(e.Value, '\n')) // Flush reports it
+		if r.pauseAt > 0 && i == r.pauseAt {
+			if err := r.c.client.Flush(ctx); err != nil {
+				return err
+			}
+			close(r.paused)
+			select {
+			case <-r.resume:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 		if i%1000 == 0 {
 			if due := began.Add(time.Duration(float64(i) / float64(r.rate) * float64(time.Second))); !sleepUntil(ctx, due) {
 				return ctx.Err()

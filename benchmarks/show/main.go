@@ -14,14 +14,14 @@ import (
 
 // shows is the table of all claims.
 func shows() map[string]func(ctx context.Context, args []string) error {
-	return map[string]func(context.Context, []string) error{"exact": exact, "bench": bench}
+	return map[string]func(context.Context, []string) error{"exact": exact, "restart": restart, "bench": bench}
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) < 2 || shows()[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: show exact|bench [flags]")
+		fmt.Fprintln(os.Stderr, "usage: show exact|restart|bench [flags]")
 		os.Exit(2)
 	}
 	if err := shows()[os.Args[1]](ctx, os.Args[2:]); err != nil {
