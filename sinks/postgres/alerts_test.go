@@ -96,6 +96,20 @@ func checkOutbox(t *testing.T, db *DB, want ...change) {
 	}
 }
 
+// The outbox follows from what the history takes, even when its rows are gone.
+func TestRepeatedDecisionIsNotToldAgain(t *testing.T) {
+	db := open(t, database(t))
+	life := episode("web-1", 0)
+	decide(t, db, "x", life[1])
+	if _, err := db.Pool().Exec(context.Background(), `DELETE FROM tidewatch_outbox`); err != nil {
+		t.Fatal(err)
+	}
+	decide(t, db, "x", life[1])
+	if pending, err := db.Outbox().Pending(context.Background(), 10); err != nil || len(pending) != 0 {
+		t.Fatal(pending, err)
+	}
+}
+
 func TestGetOfMissingAlert(t *testing.T) {
 	db := open(t, database(t))
 	for _, id := range []string{"", "x\x00", "00112233445566778899aabb"} {
@@ -134,6 +148,8 @@ func TestAcknowledgementsMayComeInAnyOrder(t *testing.T) {
 		t.Fatal(diff)
 	}
 	acknowledge(command(6, 1, "later"))
+	acknowledge(command(6, 0, "earlier at the same time"))
+	acknowledge(command(5, 9, "earlier"))
 	if d, err := s.Get(context.Background(), id); err != nil || d.Acknowledged.By != "later" {
 		t.Fatal(d, err)
 	}
