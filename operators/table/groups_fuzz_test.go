@@ -38,9 +38,9 @@ func FuzzRestoreGroups(f *testing.F) {
 	g.Release(ids[:1])
 	w := stream.NewStateWriter()
 	g.Snapshot(w)
-	const header = len("TWS1") + 1 + len("groups") + 1 + 1
-	state := w.Finish()
-	f.Add(state[header : len(state)-4])
+	body := w.Finish()[len("TWS1\x06groups\x01"):]
+	n, size := binary.Uvarint(body)
+	f.Add(body[size : size+int(n)])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		g := newGroups(t, fields)
