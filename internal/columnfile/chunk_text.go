@@ -19,7 +19,7 @@ const (
 	// pageLimit is about how many bytes of text go into a page.
 	pageLimit = 1 << 20
 	// boundLimit is the length up to which a text is a bound. Longer ones (attributes) help nobody to skip.
-	boundLimit = 128
+	boundLimit = 64
 )
 
 // textScratch gives the strings of a chunk numbers of their own, in order of first sight: the numbers of the column's
@@ -39,7 +39,10 @@ func (k *chunk) strings(rows []uint32) error {
 	}
 	size := s.number(c.Dict, c.IDs, rows)
 	defer s.forget()
-	k.textBounds()
+	k.meta.Statistics.DistinctCount = int64(len(s.seen))
+	if size <= boundLimit*len(s.seen) { // else some bound is longer, or hardly worth the search
+		k.textBounds()
+	}
 	if size > dictionaryLimit || len(s.seen) > max(16, len(rows)/2) {
 		return k.plainText(rows)
 	}
@@ -99,7 +102,6 @@ func (k *chunk) textBounds() {
 			high = text
 		}
 	}
-	k.meta.Statistics.DistinctCount = int64(len(s.seen))
 	if len(low) <= boundLimit && len(high) <= boundLimit {
 		k.bounds(append([]byte{}, low...), append([]byte{}, high...))
 	}

@@ -22,7 +22,7 @@ type Reader struct {
 
 // Read appends the values of a column in a row group to dst, whose kind must be the column's; a Float takes an Int column
 // too. Strings go into dst.Dict, where each distinct one of the row group is looked up once.
-func (r *Reader) Read(f *File, group int, column string, dst *stream.Column) (err error) {
+func (r *Reader) Read(f *File, group int, column string, dst *stream.Column) error {
 	i := f.schema.Index(column)
 	if i < 0 {
 		return fmt.Errorf("read column %s: the file has none; it has %q", column, f.schema.Names())
@@ -30,31 +30,14 @@ func (r *Reader) Read(f *File, group int, column string, dst *stream.Column) (er
 	if kind := f.schema.Fields[i].Kind; kind != dst.Kind && (kind != stream.Int || dst.Kind != stream.Float) {
 		return fmt.Errorf("read column %s: it is of kind %v, wanted is %v", column, kind, dst.Kind)
 	}
-	verb := "read column " + column
-	defer guard(verb, &err)
-	if err := f.checkPages(group, f.leaves[i].index); err != nil {
-		return fmt.Errorf("%s: %w: %w", verb, ErrDamaged, err)
-	}
 	r.dictionary = nil
 	before := dst.Len()
-	pages := f.file.RowGroups()[group].ColumnChunks()[f.leaves[i].index].Pages()
-	defer pages.Close()
-	for {
-		page, err := pages.ReadPage()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w: %w", verb, ErrDamaged, err)
-		}
-		err = r.page(page, max(f.leaves[i].unit, 1), dst)
-		parquet.Release(page)
-		if err != nil {
-			return fmt.Errorf("%s: %w: %w", verb, ErrDamaged, err)
-		}
+	err := r.pages(f, group, i, func(p parquet.Page) error { return r.page(p, max(f.leaves[i].unit, 1), dst) })
+	if n := dst.Len() - before; err == nil && n != f.GroupRows(group) {
+		err = fmt.Errorf("%w: it has %d values in %d rows", ErrDamaged, n, f.GroupRows(group))
 	}
-	if n := dst.Len() - before; n != f.GroupRows(group) {
-		return fmt.Errorf("%s: %w: it has %d values in %d rows", verb, ErrDamaged, n, f.GroupRows(group))
+	if err != nil {
+		return fmt.Errorf("read column %s: %w", column, err)
 	}
 	return nil
 }

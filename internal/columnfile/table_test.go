@@ -105,6 +105,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 		wantRows(rt, data, table, rows)
 		wantBounds(rt, data, table)
+		wantTexts(rt, data, table)
 		fresh, err := NewWriter()
 		if err != nil {
 			rt.Fatal(err)
@@ -114,6 +115,35 @@ func TestRoundTrip(t *testing.T) {
 			rt.Fatalf("a second writer gives other bytes (%v)", err)
 		}
 	})
+}
+
+// wantTexts compares what ReadTexts gives with the column as it is read otherwise.
+func wantTexts(t rapid.TB, data []byte, table *Table) {
+	f, err := Open(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Reader
+	var texts Texts
+	for i := range table.Columns {
+		c := &table.Columns[i]
+		if c.Kind != stream.String {
+			continue
+		}
+		want := read(t, f, c.Name)
+		if err := r.ReadTexts(f, 0, c.Name, &texts); err != nil {
+			t.Fatal(err)
+		}
+		for n := range want.Len() {
+			null := len(texts.Null) > 0 && texts.Null[n]
+			if null != want.IsNull(n) || !null && string(texts.Text(int(texts.Numbers[n]))) != want.Text(n) {
+				t.Fatalf("column %s, row %d: null %v, want %v", c.Name, n, null, want.Value(n))
+			}
+		}
+	}
+	if err := r.ReadTexts(f, 0, "none", &texts); err != nil || len(texts.Null) != f.GroupRows(0) {
+		t.Fatal(err)
+	}
 }
 
 func wantBounds(t rapid.TB, data []byte, table *Table) {
@@ -296,6 +326,7 @@ func FuzzOpen(f *testing.F) {
 					return // a header may promise more than any test wants to hold
 				}
 				_ = r.Read(file, g, field.Name, &stream.Column{Kind: field.Kind, Dict: stream.NewDict()})
+				_ = r.ReadTexts(file, g, field.Name, new(Texts))
 			}
 		}
 	})
