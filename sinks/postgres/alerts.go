@@ -36,7 +36,7 @@ func (s *AlertStore) List(ctx context.Context, f alerts.Filter) (alerts.Page, er
 		return alerts.Page{}, err
 	}
 	sql := alertSQL + w.String() + fmt.Sprintf(` ORDER BY a.started_at DESC, a.id DESC LIMIT %d`, f.Limit+1)
-	items, err := query(ctx, s.db, "list alerts", scanAlert, sql, w.args...)
+	items, err := query(ctx, s.db.statement("list alerts", sql), scanAlert, w.args...)
 	if err != nil {
 		return alerts.Page{}, err
 	}
@@ -53,7 +53,7 @@ func (s *AlertStore) Get(ctx context.Context, id string) (alerts.Detail, error) 
 	if !alerts.ValidID(id) {
 		return alerts.Detail{}, fmt.Errorf("get alert %q: it has not the form of an id: %w", id, alerts.ErrNotFound)
 	}
-	found, err := query(ctx, s.db, "get alert", scanAlert, alertSQL+` WHERE a.id = $1`, id)
+	found, err := query(ctx, s.db.statement("get alert", alertSQL+` WHERE a.id = $1`), scanAlert, id)
 	if err != nil {
 		return alerts.Detail{}, err
 	}
@@ -61,7 +61,7 @@ func (s *AlertStore) Get(ctx context.Context, id string) (alerts.Detail, error) 
 		return alerts.Detail{}, fmt.Errorf("get alert %q: %w", id, alerts.ErrNotFound)
 	}
 	const sql = `SELECT body::text FROM tidewatch_transitions WHERE alert = $1 ORDER BY at, revision`
-	history, err := query(ctx, s.db, "get history of alert", scanTransition, sql, id)
+	history, err := query(ctx, s.db.statement("get history of alert", sql), scanTransition, id)
 	return alerts.Detail{Alert: found[0], History: history}, err
 }
 

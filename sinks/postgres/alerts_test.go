@@ -178,12 +178,20 @@ func TestListAgreesWithFilter(t *testing.T) {
 	})
 	every := alerts.States()
 	for _, f := range []alerts.Filter{
-		{}, {States: every}, {States: []alerts.State{alerts.Resolved}}, {States: every, Name: "R1"},
-		{States: every, Severity: []alerts.Severity{alerts.Critical}}, {States: every, Severity: alerts.Severities()},
-		{States: every, Pipeline: "host-cpu"}, {States: every, Pipeline: "other"}, {States: every, Name: "\x00\xff"},
-		{States: every, Labels: map[string]string{"host": "web-2"}}, {States: every, Labels: map[string]string{"host": "web-2", "x": "y"}},
+		{},
+		{States: every},
+		{States: []alerts.State{alerts.Resolved}},
+		{States: every, Name: "R1"},
+		{States: every, Severity: []alerts.Severity{alerts.Critical}},
+		{States: every, Severity: alerts.Severities()},
+		{States: every, Pipeline: "host-cpu"},
+		{States: every, Pipeline: "other"},
+		{States: every, Name: "\x00\xff"},
+		{States: every, Labels: map[string]string{"host": "web-2"}},
+		{States: every, Labels: map[string]string{"host": "web-2", "x": "y"}},
 		{States: every, Labels: map[string]string{"text": all[0].Labels["text"]}},
-		{States: every, From: base.Add(1), To: base.Add(3)}, {States: every, To: base.Add(1)},
+		{States: every, From: base.Add(1), To: base.Add(3)},
+		{States: every, To: base.Add(1)},
 	} {
 		checkList(t, db.Alerts(), f, all)
 	}

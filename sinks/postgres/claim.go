@@ -30,7 +30,7 @@ func (s *ClaimStore) TakeOver(ctx context.Context, task stream.TaskID, owner str
 		return cp, row.Scan(&cp.Epoch, &cp.Timeline, &cp.Record)
 	}
 	p := task.Partition
-	found, err := query(ctx, s.db, "take task over", read, takeOverSQL,
+	found, err := query(ctx, s.db.statement("take task over", takeOverSQL), read,
 		task.String(), task.Instance, task.Stage, p.Topic, p.Incarnation, p.Number, owner)
 	if err != nil {
 		return nil, err
@@ -79,12 +79,12 @@ func (s *ClaimStore) Claim(ctx context.Context, claims []*stream.Checkpoint) ([]
 	if len(c.decisions.id) > 0 {
 		sql, args = claimAndDecideSQL, append(args, c.decisions.args()...)
 	}
-	if err := s.mark(ctx, won, "claim epochs", sql, args); err != nil {
+	if err := mark(ctx, won, s.db.statement("claim epochs", sql), args); err != nil {
 		return nil, err
 	}
 	for _, w := range won {
 		if !w {
-			err := s.mark(ctx, won, "read lost claims", repeatedSQL, []any{c.task, c.epoch, c.record})
+			err := mark(ctx, won, s.db.statement("read lost claims", repeatedSQL), []any{c.task, c.epoch, c.record})
 			if err != nil {
 				return nil, err
 			}
@@ -95,8 +95,8 @@ func (s *ClaimStore) Claim(ctx context.Context, claims []*stream.Checkpoint) ([]
 }
 
 // mark runs a statement that returns the ordinals of claims, counted from one, and notes them as won.
-func (s *ClaimStore) mark(ctx context.Context, won []bool, what, sql string, args []any) error {
-	ordinals, err := query(ctx, s.db, what, pgx.RowTo[int], sql, args...)
+func mark(ctx context.Context, won []bool, st statement, args []any) error {
+	ordinals, err := query(ctx, st, pgx.RowTo[int], args...)
 	for _, i := range ordinals {
 		won[i-1] = true
 	}
@@ -112,7 +112,7 @@ func (s *ClaimStore) Current(ctx context.Context, tasks []stream.TaskID) ([]stre
 	const sql = `
 SELECT coalesce(t.epoch, 0), coalesce(t.owner, ''), coalesce(t.timeline, 0)
 FROM unnest($1::text[]) WITH ORDINALITY AS c(task, i) LEFT JOIN tidewatch_tasks t USING (task) ORDER BY c.i`
-	return query(ctx, s.db, "read task rows", pgx.RowToStructByPos[stream.Row], sql, keys)
+	return query(ctx, s.db.statement("read task rows", sql), pgx.RowToStructByPos[stream.Row], keys)
 }
 
 // columns are claims as arrays, which is how a statement takes any number of rows.

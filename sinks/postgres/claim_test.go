@@ -199,7 +199,7 @@ func TestOneContentForEachEpoch(t *testing.T) {
 				var claims []*stream.Checkpoint
 				for i := range tasks {
 					cp := takeOver(t, s, task("race", (i+p)%tasks), owner)
-					d := change{rule: "R", host: fmt.Sprint(cp.Task.Partition.Number), start: -1, from: alerts.Inactive, to: alerts.Firing}
+					d := change{rule: "R", host: fmt.Sprint("host-", cp.Task.Partition.Number), start: -1, from: alerts.Inactive, to: alerts.Firing}
 					d.at, d.revision = 1, int(cp.Epoch)
 					claims = append(claims, next(cp, owner, d.decision(t)))
 				}

@@ -67,17 +67,25 @@ func (db *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// query runs a statement and collects its rows, within the timeout. what names the call in errors.
-func query[T any](ctx context.Context, db *DB, what string, row pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
-	ctx, cancel := context.WithTimeout(ctx, db.timeout)
+// statement is SQL with the name of the call in errors.
+type statement struct {
+	db        *DB
+	what, sql string
+}
+
+func (db *DB) statement(what, sql string) statement { return statement{db, what, sql} }
+
+// query runs a statement and collects its rows, within the timeout.
+func query[T any](ctx context.Context, s statement, row pgx.RowToFunc[T], args ...any) ([]T, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.db.timeout)
 	defer cancel()
-	rows, err := db.pool.Query(ctx, sql, args...)
+	rows, err := s.db.pool.Query(ctx, s.sql, args...)
 	if err != nil {
-		return nil, failure(what, err)
+		return nil, failure(s.what, err)
 	}
 	found, err := pgx.CollectRows(rows, row)
 	if err != nil {
-		return nil, failure(what, err)
+		return nil, failure(s.what, err)
 	}
 	return found, nil
 }

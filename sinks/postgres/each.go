@@ -14,8 +14,8 @@ func (s *ClaimStore) Each(ctx context.Context, f func(task string, epoch int64, 
 		Epoch  int64
 		Record []byte
 	}
-	const sql = "SELECT task, epoch, record FROM tidewatch_tasks ORDER BY task"
-	rows, err := query(ctx, s.db, "read task rows", pgx.RowToStructByPos[row], sql)
+	all := s.db.statement("read task rows", "SELECT task, epoch, record FROM tidewatch_tasks ORDER BY task")
+	rows, err := query(ctx, all, pgx.RowToStructByPos[row])
 	if err != nil {
 		return err
 	}

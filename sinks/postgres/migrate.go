@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -28,12 +29,12 @@ func (db *DB) Migrate(ctx context.Context) error {
 	own := stdlib.OpenDB(*db.pool.Config().ConnConfig, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		return setUp(ctx, conn, db.schema)
 	}))
-	defer own.Close()
+	defer func() { _ = own.Close() }()
 	session, err := own.Conn(ctx)
 	if err != nil {
 		return failure("migrate", err)
 	}
-	defer session.Close() // ends the session, and the lock with it
+	defer func() { _ = session.Close() }() // own.Close ends the session, and the lock with it
 	if err := db.prepare(ctx, session); err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func up(ctx context.Context, own *sql.DB) error {
 	if _, err := g.Up(ctx); err != nil {
 		// A partial error says which file failed; the file is ours, so only its cause can be helped.
 		if partial := (*goose.PartialError)(nil); errors.As(err, &partial) {
-			return failure("migrate to version "+fmt.Sprint(partial.Failed.Source.Version), partial.Err)
+			return failure("migrate to version "+strconv.FormatInt(partial.Failed.Source.Version, 10), partial.Err)
 		}
 		return failure("migrate", err)
 	}

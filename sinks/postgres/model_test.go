@@ -228,8 +228,11 @@ CREATE OR REPLACE FUNCTION tidewatch_timeline() RETURNS bigint LANGUAGE sql STAB
 	proxy, through := throughProxy(t, dsn)
 	store := open(t, through, func(c *Config) { c.MaxConns = 2 }).Claims()
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
-		t.Cleanup(func() { checks.Value.Set(checks.DefValue) })
-		checks.Value.Set("30") // a step costs milliseconds on a real server
+		few := "30" // a step costs milliseconds on a real server
+		if err := checks.Value.Set(few); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = checks.Value.Set(checks.DefValue) })
 	}
 	histories, timeline := 0, int64(1)
 	rapid.Check(t, func(t *rapid.T) {

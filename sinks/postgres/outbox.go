@@ -36,7 +36,7 @@ WHERE o.sent_at IS NULL ORDER BY o.seq LIMIT $1`
 		n.Transition, err = alerts.Decode([]byte(body))
 		return n, err
 	}
-	return query(ctx, o.db, "read outbox", read, sql, limit)
+	return query(ctx, o.db.statement("read outbox", sql), read, limit)
 }
 
 // Sent notes that the notifications with these ids were delivered. A repeat changes nothing; unknown ids are ignored.

@@ -69,7 +69,7 @@ func (p *lossy) accept() {
 		p.mu.Lock()
 		p.mu.open = append(p.mu.open, client, server)
 		p.mu.Unlock()
-		p.wg.Go(func() { io.Copy(server, client); server.Close() })
+		p.wg.Go(func() { _, _ = io.Copy(server, client); server.Close() })
 		p.wg.Go(func() { p.answers(client, server); client.Close(); server.Close() })
 	}
 }
@@ -92,7 +92,9 @@ func (p *lossy) answers(client, server net.Conn) {
 			return
 		}
 		if !swallow {
-			client.Write(append(head, body...))
+			if _, err := client.Write(append(head, body...)); err != nil {
+				return
+			}
 		}
 	}
 }

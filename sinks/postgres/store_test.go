@@ -12,9 +12,10 @@ import (
 
 func TestStoreContract(t *testing.T) {
 	streamtest.RunStore(t, func(t *testing.T) (stream.ClaimStore, func() []string) {
+		t.Helper()
 		db := open(t, database(t))
 		inserted := func() (ids []string) {
-			rows, err := query(context.Background(), db, "list transitions", scanTransition, `SELECT body::text FROM tidewatch_transitions ORDER BY id`)
+			rows, err := query(context.Background(), db.statement("list transitions", `SELECT body::text FROM tidewatch_transitions ORDER BY id`), scanTransition)
 			if err != nil {
 				t.Fatal(err)
 			}

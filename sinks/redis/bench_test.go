@@ -88,7 +88,7 @@ func BenchmarkWindow(b *testing.B) {
 		writeWindow(b, sinks, batches, n)
 	}
 	after, points := info(b, c, "used_cpu_user", "used_cpu_sys", "used_memory"), float64(n)*benchHosts
-	b.ReportMetric(float64((cpuOfProcess() - cpu).Nanoseconds())/points, "client-ns/point")
+	b.ReportMetric(float64((cpuOfProcess()-cpu).Nanoseconds())/points, "client-ns/point")
 	b.ReportMetric((after[0]+after[1]-before[0]-before[1])*1e6/points, "redis-us/point")
 	if n < 90 {
 		b.ReportMetric((after[2]-before[2])/points, "redis-B/point")

@@ -13,8 +13,12 @@ import (
 
 // everyKind has a column of each kind.
 var everyKind = &stream.Schema{Fields: []stream.Field{
-	{Name: "tenant", Kind: stream.String}, {Name: "code", Kind: stream.Int}, {Name: "avg", Kind: stream.Float},
-	{Name: "ok", Kind: stream.Bool}, {Name: "seen", Kind: stream.Timestamp}, {Name: "note", Kind: stream.String},
+	{Name: "tenant", Kind: stream.String},
+	{Name: "code", Kind: stream.Int},
+	{Name: "avg", Kind: stream.Float},
+	{Name: "ok", Kind: stream.Bool},
+	{Name: "seen", Kind: stream.Timestamp},
+	{Name: "note", Kind: stream.String},
 }}
 
 // drawBatch makes rows with nulls, decimals and everything that floats can be.
@@ -156,8 +160,12 @@ func FuzzUnpack(f *testing.F) {
 // hostBatch is a rollup by tenant and host: rows of n hosts from lo on, in slot order.
 func hostBatch(lo, n int, offset int64) *stream.Batch {
 	s := &stream.Schema{Fields: []stream.Field{
-		{Name: "tenant", Kind: stream.String}, {Name: "host", Kind: stream.String}, {Name: "samples", Kind: stream.Int},
-		{Name: "sum", Kind: stream.Float}, {Name: "min", Kind: stream.Float}, {Name: "max", Kind: stream.Float},
+		{Name: "tenant", Kind: stream.String},
+		{Name: "host", Kind: stream.String},
+		{Name: "samples", Kind: stream.Int},
+		{Name: "sum", Kind: stream.Float},
+		{Name: "min", Kind: stream.Float},
+		{Name: "max", Kind: stream.Float},
 	}}
 	all := stream.NewBatch(s)
 	for i := lo; i < lo+n; i++ {

@@ -33,7 +33,8 @@ func (c *call) arguments(blocks []*block, sha string) []any {
 		return cmp.Or(cmp.Compare(a.at.start, b.at.start), cmp.Compare(a.at.slot, b.at.slot), cmp.Compare(a.number, b.number))
 	})
 	c.group(blocks)
-	args := append(c.args[:0], "evalsha", sha, len(c.to)+1, changesKey(c.s.place))
+	args := c.args[:0]
+	args = append(args, "evalsha", sha, len(c.to)+1, changesKey(c.s.place))
 	for i := range c.to {
 		args = append(args, &c.to[i].key)
 	}

@@ -18,49 +18,53 @@ import (
 )
 
 func TestEmptyUntilReady(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *Client) {
-		ctx := context.Background()
-		for _, want := range []bool{true, false, true} {
-			empty, err := c.Empty(ctx)
-			if err != nil || empty != want {
-				t.Fatalf("empty: %v, want %v, %v", empty, want, err)
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			for _, want := range []bool{true, false, true} {
+				empty, err := c.Empty(ctx)
+				if err != nil || empty != want {
+					t.Fatalf("empty: %v, want %v, %v", empty, want, err)
+				}
+				if want {
+					err = c.MarkReady(ctx)
+				} else {
+					err = c.rdb.FlushAll(ctx).Err()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
 			}
-			if want {
-				err = c.MarkReady(ctx)
-			} else {
-				err = c.rdb.FlushAll(ctx).Err()
+			if err := c.Ping(ctx); err != nil {
+				t.Error(err)
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := c.Ping(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+		})
+	}
 }
 
 // After Redis was emptied the next epoch describes the output anew, and what is written again is shown.
 func TestEmptiedRedisFillsItself(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *Client) {
-		s := sink(t, c, 0, func(c *SinkConfig) { c.Partitions = 1 })
-		b := rowsOf(1, 5, map[string]int64{"host-1": 1})
-		write(t, s, b)
-		flush(t, s, 5, at(2))
-		settled(t, c, at(2))
-		if err := c.rdb.FlushAll(context.Background()).Err(); err != nil {
-			t.Fatal(err)
-		}
-		write(t, s, b) // the refill: the same rows at the same version
-		flush(t, s, 6, at(2))
-		settled(t, c, at(2))
-		if got, _ := read(t, c, nil); len(got) != 1 {
-			t.Error(got)
-		}
-		if all, err := c.Outputs(context.Background()); err != nil || len(all) != 1 {
-			t.Error(all, err)
-		}
-	})
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			s := sink(t, c, 0, func(c *SinkConfig) { c.Partitions = 1 })
+			b := rowsOf(1, 5, map[string]int64{"host-1": 1})
+			write(t, s, b)
+			flush(t, s, 5, at(2))
+			settled(t, c, at(2))
+			if err := c.rdb.FlushAll(context.Background()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			write(t, s, b) // the refill: the same rows at the same version
+			flush(t, s, 6, at(2))
+			settled(t, c, at(2))
+			if got, _ := read(t, c, nil); len(got) != 1 {
+				t.Error(got)
+			}
+			if all, err := c.Outputs(context.Background()); err != nil || len(all) != 1 {
+				t.Error(all, err)
+			}
+		})
+	}
 }
 
 func TestNotices(t *testing.T) {

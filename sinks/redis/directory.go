@@ -84,7 +84,7 @@ func writersOf(tasks, through map[string]string) (*writers, error) {
 	for _, field := range slices.Sorted(maps.Keys(tasks)) {
 		name, count, _ := strings.Cut(tasks[field], " ")
 		partitions, err := strconv.Atoi(count)
-		topic, _, ok := cutLast(field)
+		topic, ok := cutLast(field)
 		if err != nil || !ok {
 			return nil, fmt.Errorf("read writers: %q says %q: %w", field, tasks[field], errDamaged)
 		}
@@ -106,13 +106,13 @@ func writersOf(tasks, through map[string]string) (*writers, error) {
 	return w, nil
 }
 
-// cutLast cuts a field at its last slash: topics have none, but nothing forbids it here.
-func cutLast(field string) (topic, number string, ok bool) {
+// cutLast is what stands before the last slash of a field.
+func cutLast(field string) (front string, ok bool) {
 	i := strings.LastIndexByte(field, '/')
 	if i < 0 {
-		return "", "", false
+		return "", false
 	}
-	return field[:i], field[i+1:], true
+	return field[:i], true
 }
 
 // markOf reads a mark; a task that has not reported one yet has none.

@@ -69,8 +69,13 @@ func everyKindOutput() Output {
 }
 
 var groupsOfEveryKind = &stream.Schema{Fields: []stream.Field{
-	{Name: "tenant", Kind: stream.String}, {Name: "code", Kind: stream.Int}, {Name: "load", Kind: stream.Float},
-	{Name: "ok", Kind: stream.Bool}, {Name: "seen", Kind: stream.Timestamp}, {Name: "first", Kind: stream.String}, {Name: "n", Kind: stream.Int},
+	{Name: "tenant", Kind: stream.String},
+	{Name: "code", Kind: stream.Int},
+	{Name: "load", Kind: stream.Float},
+	{Name: "ok", Kind: stream.Bool},
+	{Name: "seen", Kind: stream.Timestamp},
+	{Name: "first", Kind: stream.String},
+	{Name: "n", Kind: stream.Int},
 }}
 
 // Whatever the conditions are, the answer is what a loop over all rows gives, be it by one slot or by whole windows.
@@ -86,7 +91,11 @@ func TestAnswersAgreeWithALoop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	b := bySlot(all, 5, window(1), version(1))
 	write(t, s, b)
 	flush(t, s, 1, at(2))
@@ -167,62 +176,66 @@ func passes(b *stream.Batch, i int, where map[string]string) bool {
 }
 
 func TestDamagedBlocksAreReported(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *Client) {
-		s := sink(t, c, 0)
-		write(t, s, rowsOf(1, 1, map[string]int64{"host-1": 1}))
-		flush(t, s, 1, at(1))
-		ctx, key := context.Background(), windowKey(s.place, at(1))
-		var p packer
-		for want, block := range map[string]string{
-			"damaged": "x", "newer version": string(appendVersion(nil, version(1))) + "\x07", "6 columns": string(p.pack(hostBatch(0, 3, 1), 0, 3)),
-		} {
-			if err := c.rdb.HSet(ctx, key, slotField(s.writer, 7), block).Err(); err != nil {
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			s := sink(t, c, 0)
+			write(t, s, rowsOf(1, 1, map[string]int64{"host-1": 1}))
+			flush(t, s, 1, at(1))
+			ctx, key := context.Background(), windowKey(s.place, at(1))
+			var p packer
+			for want, block := range map[string]string{
+				"damaged": "x", "newer version": string(appendVersion(nil, version(1))) + "\x07", "6 columns": string(p.pack(hostBatch(0, 3, 1), 0, 3)),
+			} {
+				if err := c.rdb.HSet(ctx, key, slotField(s.writer, 7), block).Err(); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Read(ctx, Query{Output: hosts("host-cpu@1"), From: at(0), To: at(3)}); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%v, want %q", err, want)
+				}
+			}
+			tombstone := string(appendVersion(nil, version(9))) + string(rune(formRows|formTombstone))
+			if err := c.rdb.HSet(ctx, key, slotField(s.writer, 7), tombstone).Err(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.Read(ctx, Query{Output: hosts("host-cpu@1"), From: at(0), To: at(3)}); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%v, want %q", err, want)
+			if got, _ := read(t, c, nil); len(got) != 1 {
+				t.Errorf("%v: want what is beside the tombstone", got)
 			}
-		}
-		tombstone := string(appendVersion(nil, version(9))) + string(rune(formRows|formTombstone))
-		if err := c.rdb.HSet(ctx, key, slotField(s.writer, 7), tombstone).Err(); err != nil {
-			t.Fatal(err)
-		}
-		if got, _ := read(t, c, nil); len(got) != 1 {
-			t.Errorf("%v: want what is beside the tombstone", got)
-		}
-	})
+		})
+	}
 }
 
 func TestDirectory(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *Client) {
-		ctx := context.Background()
-		if _, err := c.Output(ctx, "host-cpu", "cpu"); err == nil || !strings.Contains(err.Error(), ErrNoOutput.Error()) {
-			t.Fatal(err)
-		}
-		for _, name := range []string{"b", "a"} {
-			s := sink(t, c, 0, func(c *SinkConfig) { c.Output.Name = name })
-			flush(t, s, 1, at(1))
-		}
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-			all, err := c.Outputs(ctx)
-			if err != nil {
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			if _, err := c.Output(ctx, "host-cpu", "cpu"); err == nil || !strings.Contains(err.Error(), ErrNoOutput.Error()) {
 				t.Fatal(err)
 			}
-			if len(all) == 2 {
-				one, err := c.Output(ctx, "host-cpu", "b")
-				if diff := cmp.Diff(all[1], one); err != nil || diff != "" || all[0].Name != "a" {
-					t.Fatal(diff, err, all)
-				}
-				want := hosts("host-cpu@1")
-				want.Name = "b"
-				if diff := cmp.Diff(want, one); diff != "" {
-					t.Fatal(diff)
-				}
-				return
+			for _, name := range []string{"b", "a"} {
+				s := sink(t, c, 0, func(c *SinkConfig) { c.Output.Name = name })
+				flush(t, s, 1, at(1))
 			}
-		}
-		t.Fatal("the outputs are not in the directory")
-	})
+			for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+				all, err := c.Outputs(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(all) == 2 {
+					one, err := c.Output(ctx, "host-cpu", "b")
+					if diff := cmp.Diff(all[1], one); err != nil || diff != "" || all[0].Name != "a" {
+						t.Fatal(diff, err, all)
+					}
+					want := hosts("host-cpu@1")
+					want.Name = "b"
+					if diff := cmp.Diff(want, one); diff != "" {
+						t.Fatal(diff)
+					}
+					return
+				}
+			}
+			t.Fatal("the outputs are not in the directory")
+		})
+	}
 }
 
 func TestWritersOf(t *testing.T) {

@@ -109,7 +109,7 @@ func (c *Client) readWindows(ctx context.Context, place string, w *writers, a *a
 	for i, reply := range replies {
 		window := reply.Val()
 		for _, field := range slices.Sorted(maps.Keys(window)) {
-			if name, _, ok := cutLast(field); !ok || !w.known[name] {
+			if name, ok := cutLast(field); !ok || !w.known[name] {
 				continue // the highest version of a task, or of a task that is none any more
 			}
 			if err := a.add(starts[i], field, window[field]); err != nil {

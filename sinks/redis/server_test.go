@@ -51,11 +51,10 @@ func connect(t testing.TB, address string) *Client {
 	return client
 }
 
-// everywhere runs a test on a real Redis and on the embedded one.
-func everywhere(t *testing.T, test func(t *testing.T, c *Client)) {
+// everywhere is a real Redis and the embedded one.
+func everywhere(t *testing.T) map[string]*Client {
 	t.Helper()
-	t.Run("redis", func(t *testing.T) { test(t, connect(t, testservers.Redis(t))) })
-	t.Run("embedded", func(t *testing.T) { test(t, connect(t, miniredis.RunT(t).Addr())) })
+	return map[string]*Client{"redis": connect(t, testservers.Redis(t)), "embedded": connect(t, miniredis.RunT(t).Addr())}
 }
 
 // hosts is an output by host, with windows of ten seconds.

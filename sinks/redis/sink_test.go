@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,97 +17,101 @@ import (
 )
 
 func TestWrittenRowsAreRead(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *Client) {
-		a, b := sink(t, c, 0), sink(t, c, 1)
-		write(t, a, rowsOf(3, 10, map[string]int64{"host-1": 1, "host-2": 2, "host-3": 3}))
-		write(t, b, rowsOf(3, 7, map[string]int64{"host-4": 4}))
-		write(t, a, rowsOf(4, 20, map[string]int64{"host-1": 11}))
-		flush(t, a, 20, at(4))
-		if _, r := read(t, c, nil); r.CompleteThrough != stream.NoTime {
-			t.Errorf("complete through %v, though partition 1 has not reported", r.CompleteThrough)
-		}
-		flush(t, b, 7, at(3))
-		settled(t, c, at(3))
-		got, r := read(t, c, nil)
-		want := map[string]int64{"3 host-1": 1, "3 host-2": 2, "3 host-3": 3, "3 host-4": 4, "4 host-1": 11}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatal(diff)
-		}
-		if len(r.Series) != 4 || r.Series[0].Labels[0] != "host-1" || !cmp.Equal(r.Columns, []string{"max", "samples"}) {
-			t.Fatalf("%+v", r)
-		}
-		one, _ := read(t, c, map[string]string{"host": "host-4"})
-		if diff := cmp.Diff(map[string]int64{"3 host-4": 4}, one); diff != "" {
-			t.Fatal(diff)
-		}
-		latest, err := c.Latest(context.Background(), Query{Output: hosts("host-cpu@1"), From: at(0), To: at(100), Columns: []string{"samples"}})
-		if err != nil || len(latest.Series) != 4 || latest.Series[0].Start[0] != at(4) || latest.Series[0].Columns[0].Ints[0] != 11 {
-			t.Fatalf("%+v %v", latest, err)
-		}
-	})
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			a, b := sink(t, c, 0), sink(t, c, 1)
+			write(t, a, rowsOf(3, 10, map[string]int64{"host-1": 1, "host-2": 2, "host-3": 3}))
+			write(t, b, rowsOf(3, 7, map[string]int64{"host-4": 4}))
+			write(t, a, rowsOf(4, 20, map[string]int64{"host-1": 11}))
+			flush(t, a, 20, at(4))
+			if _, r := read(t, c, nil); r.CompleteThrough != stream.NoTime {
+				t.Errorf("complete through %v, though partition 1 has not reported", r.CompleteThrough)
+			}
+			flush(t, b, 7, at(3))
+			settled(t, c, at(3))
+			got, r := read(t, c, nil)
+			want := map[string]int64{"3 host-1": 1, "3 host-2": 2, "3 host-3": 3, "3 host-4": 4, "4 host-1": 11}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatal(diff)
+			}
+			if len(r.Series) != 4 || r.Series[0].Labels[0] != "host-1" || !cmp.Equal(r.Columns, []string{"max", "samples"}) {
+				t.Fatalf("%+v", r)
+			}
+			one, _ := read(t, c, map[string]string{"host": "host-4"})
+			if diff := cmp.Diff(map[string]int64{"3 host-4": 4}, one); diff != "" {
+				t.Fatal(diff)
+			}
+			latest, err := c.Latest(context.Background(), Query{Output: hosts("host-cpu@1"), From: at(0), To: at(100), Columns: []string{"samples"}})
+			if err != nil || len(latest.Series) != 4 || latest.Series[0].Start[0] != at(4) || latest.Series[0].Columns[0].Ints[0] != 11 {
+				t.Fatalf("%+v %v", latest, err)
+			}
+		})
+	}
 }
 
 // Owners of a task write the same windows at random versions, in any order and again and again, some of them long
 // overtaken: what is left of each slot is its newest version. Values follow from versions, as they do in the engine.
 func TestNewestVersionStays(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *Client) {
-		histories := 0
-		rapid.Check(t, func(rt *rapid.T) {
-			histories++
-			task := sourceTask(0)
-			task.Partition.Incarnation = fmt.Sprint(histories)
-			output := hosts("host-cpu@1")
-			output.Name = fmt.Sprint("cpu", histories)
-			owner := func() *Sink {
-				s, err := c.NewSink(SinkConfig{Output: output, Task: task, Partitions: 1})
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			histories := 0
+			rapid.Check(t, func(rt *rapid.T) {
+				histories++
+				task := sourceTask(0)
+				task.Partition.Incarnation = strconv.Itoa(histories)
+				output := hosts("host-cpu@1")
+				output.Name = fmt.Sprint("cpu", histories)
+				owner := func() *Sink {
+					s, err := c.NewSink(SinkConfig{Output: output, Task: task, Partitions: 1})
+					if err != nil {
+						rt.Fatal(err)
+					}
+					return s
+				}
+				owners := []*Sink{owner(), owner(), owner()}
+				newest := map[string]int64{}
+				for range rapid.IntRange(1, 12).Draw(rt, "writes") {
+					i, offset := rapid.IntRange(0, 2).Draw(rt, "window"), rapid.Int64Range(1, 300).Draw(rt, "offset")
+					samples := map[string]int64{}
+					for _, k := range rapid.SliceOfNDistinct(rapid.IntRange(0, 20), 1, 10, rapid.ID).Draw(rt, "hosts") {
+						host := fmt.Sprintf("host-%d", k)
+						samples[host] = offset
+					}
+					s := rapid.SampledFrom(owners).Draw(rt, "owner")
+					b := alone(rowsOf(i, offset, samples))
+					if err := s.Write(context.Background(), b); err != nil {
+						rt.Fatal(err)
+					}
+					for k := range b.Len() {
+						key := fmt.Sprint(i, " slot ", b.Slot[k])
+						newest[key] = max(newest[key], offset)
+					}
+					if rapid.Bool().Draw(rt, "wait") {
+						flush(t, s, offset, at(1))
+					}
+				}
+				for _, s := range owners {
+					flush(t, s, 1000, at(1))
+					if err := s.Close(); err != nil {
+						rt.Fatal(err)
+					}
+				}
+				r, err := c.Read(context.Background(), Query{Output: output, From: at(0), To: at(3)})
 				if err != nil {
 					rt.Fatal(err)
 				}
-				return s
-			}
-			owners := []*Sink{owner(), owner(), owner()}
-			newest := map[string]int64{}
-			for range rapid.IntRange(1, 12).Draw(rt, "writes") {
-				i, offset := rapid.IntRange(0, 2).Draw(rt, "window"), rapid.Int64Range(1, 300).Draw(rt, "offset")
-				samples := map[string]int64{}
-				for _, k := range rapid.SliceOfNDistinct(rapid.IntRange(0, 20), 1, 10, rapid.ID).Draw(rt, "hosts") {
-					host := fmt.Sprintf("host-%d", k)
-					samples[host] = offset
+				got := map[string]int64{}
+				for _, s := range r.Series {
+					for k, start := range s.Start {
+						got[fmt.Sprint(number(start), " slot ", slotOf([]condition{{kind: stream.String, text: s.Labels[0]}}))] = s.Columns[1].Ints[k]
+					}
 				}
-				s := rapid.SampledFrom(owners).Draw(rt, "owner")
-				b := alone(rowsOf(i, offset, samples))
-				if err := s.Write(context.Background(), b); err != nil {
-					rt.Fatal(err)
+				if diff := cmp.Diff(newest, got); diff != "" {
+					rt.Fatal(diff)
 				}
-				for k := range b.Len() {
-					key := fmt.Sprint(i, " slot ", b.Slot[k])
-					newest[key] = max(newest[key], offset)
-				}
-				if rapid.Bool().Draw(rt, "wait") {
-					flush(t, s, offset, at(1))
-				}
-			}
-			for _, s := range owners {
-				flush(t, s, 1000, at(1))
-				if err := s.Close(); err != nil {
-					rt.Fatal(err)
-				}
-			}
-			r, err := c.Read(context.Background(), Query{Output: output, From: at(0), To: at(3)})
-			if err != nil {
-				rt.Fatal(err)
-			}
-			got := map[string]int64{}
-			for _, s := range r.Series {
-				for k, start := range s.Start {
-					got[fmt.Sprint(number(start), " slot ", slotOf([]condition{{kind: stream.String, text: s.Labels[0]}}))] = s.Columns[1].Ints[k]
-				}
-			}
-			if diff := cmp.Diff(newest, got); diff != "" {
-				rt.Fatal(diff)
-			}
+			})
 		})
-	})
+	}
 }
 
 // alone keeps one row of each slot: in these histories the rows of a slot differ from version to version.
@@ -122,54 +127,58 @@ func alone(b *stream.Batch) *stream.Batch {
 }
 
 func TestOldIncarnationsAreNotShown(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *Client) {
-		old := sink(t, c, 0)
-		write(t, old, rowsOf(1, 1000, map[string]int64{"host-1": 1, "host-2": 2}))
-		flush(t, old, 1000, at(50))
-		fresh := sink(t, c, 0, func(c *SinkConfig) { c.Task.Partition.Incarnation, c.Partitions = "Zz9", 1 })
-		write(t, fresh, rowsOf(1, 5, map[string]int64{"host-1": 7}))
-		flush(t, fresh, 5, at(1))
-		settled(t, c, at(1))
-		for _, where := range []map[string]string{nil, {"host": "host-1"}} {
-			got, _ := read(t, c, where)
-			if diff := cmp.Diff(map[string]int64{"1 host-1": 7}, got); diff != "" {
-				t.Error(diff)
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			old := sink(t, c, 0)
+			write(t, old, rowsOf(1, 1000, map[string]int64{"host-1": 1, "host-2": 2}))
+			flush(t, old, 1000, at(50))
+			fresh := sink(t, c, 0, func(c *SinkConfig) { c.Task.Partition.Incarnation, c.Partitions = "Zz9", 1 })
+			write(t, fresh, rowsOf(1, 5, map[string]int64{"host-1": 7}))
+			flush(t, fresh, 5, at(1))
+			settled(t, c, at(1))
+			for _, where := range []map[string]string{nil, {"host": "host-1"}} {
+				got, _ := read(t, c, where)
+				if diff := cmp.Diff(map[string]int64{"1 host-1": 7}, got); diff != "" {
+					t.Error(diff)
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 func TestWindowsExpireAfterTheirEnd(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *Client) {
-		ctx := context.Background()
-		c.clock = wall{time.Now()} // expiry is a matter of the server's clock
-		base := stream.TimeOf(time.Now()).Floor(10 * time.Second)
-		batch := func(start stream.Time) *stream.Batch {
-			b := rowsOf(0, 1, map[string]int64{"host-1": 1})
-			b.Window = stream.Window{Start: start, End: start.Add(10 * time.Second)}
-			return b
-		}
-		s := sink(t, c, 0)
-		forever := sink(t, c, 0, func(c *SinkConfig) { c.Output.Name, c.Output.Keep = "kept", 0 })
-		for _, start := range []stream.Time{base, base.Add(-time.Hour - 20*time.Second), base.Add(-24 * time.Hour)} {
-			write(t, s, batch(start))
-			write(t, forever, batch(start))
-		}
-		flush(t, s, 1, base)
-		flush(t, forever, 1, base)
-		keys, err := c.rdb.Keys(ctx, "*:w:*").Result()
-		if err != nil || len(keys) != 4 {
-			t.Fatalf("%v %v: want one window with keep and three without", keys, err)
-		}
-		key := windowKey(s.place, base)
-		left, err := c.rdb.PTTL(ctx, key).Result()
-		if want := base.Add(10*time.Second + time.Hour).Go().Sub(time.Now()); err != nil || (left-want).Abs() > 5*time.Second {
-			t.Errorf("%s lives %v, want %v, %v", key, left, want, err)
-		}
-		if left, err := c.rdb.TTL(ctx, windowKey(forever.place, base)).Result(); err != nil || left != -1 {
-			t.Errorf("a window without keep lives %v, %v", left, err)
-		}
-	})
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			c.clock = wall{time.Now()} // expiry is a matter of the server's clock
+			base := stream.TimeOf(time.Now()).Floor(10 * time.Second)
+			batch := func(start stream.Time) *stream.Batch {
+				b := rowsOf(0, 1, map[string]int64{"host-1": 1})
+				b.Window = stream.Window{Start: start, End: start.Add(10 * time.Second)}
+				return b
+			}
+			s := sink(t, c, 0)
+			forever := sink(t, c, 0, func(c *SinkConfig) { c.Output.Name, c.Output.Keep = "kept", 0 })
+			for _, start := range []stream.Time{base, base.Add(-time.Hour - 20*time.Second), base.Add(-24 * time.Hour)} {
+				write(t, s, batch(start))
+				write(t, forever, batch(start))
+			}
+			flush(t, s, 1, base)
+			flush(t, forever, 1, base)
+			keys, err := c.rdb.Keys(ctx, "*:w:*").Result()
+			if err != nil || len(keys) != 4 {
+				t.Fatalf("%v %v: want one window with keep and three without", keys, err)
+			}
+			key := windowKey(s.place, base)
+			left, err := c.rdb.PTTL(ctx, key).Result()
+			if want := base.Add(10*time.Second + time.Hour).Go(); err != nil || (left-time.Until(want)).Abs() > 5*time.Second {
+				t.Errorf("%s lives %v, want %v, %v", key, left, want, err)
+			}
+			if left, err := c.rdb.TTL(ctx, windowKey(forever.place, base)).Result(); err != nil || left != -1 {
+				t.Errorf("a window without keep lives %v, %v", left, err)
+			}
+		})
+	}
 }
 
 func TestUnsuitableRowsAreFatal(t *testing.T) {
@@ -269,33 +278,37 @@ func TestCloseWithoutRedis(t *testing.T) {
 }
 
 func TestCloseSendsWhatIsLeft(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *Client) {
-		s := sink(t, c, 0, func(c *SinkConfig) { c.Partitions = 1 })
-		write(t, s, rowsOf(1, 1, map[string]int64{"host-1": 1}))
-		receipt, err := s.Stage(stream.Epoch{At: stream.Version{Offset: 1}, Mark: at(2)})(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Reveal(context.Background(), receipt); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if got, r := read(t, c, nil); len(got) != 1 || r.CompleteThrough != at(2) {
-			t.Fatal(got, r.CompleteThrough)
-		}
-	})
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			s := sink(t, c, 0, func(c *SinkConfig) { c.Partitions = 1 })
+			write(t, s, rowsOf(1, 1, map[string]int64{"host-1": 1}))
+			receipt, err := s.Stage(stream.Epoch{At: stream.Version{Offset: 1}, Mark: at(2)})(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Reveal(context.Background(), receipt); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got, r := read(t, c, nil); len(got) != 1 || r.CompleteThrough != at(2) {
+				t.Fatal(got, r.CompleteThrough)
+			}
+		})
+	}
 }
 
 func TestCompleteThroughNeverGoesBack(t *testing.T) {
-	everywhere(t, func(t *testing.T, c *Client) {
-		s := sink(t, c, 0, func(c *SinkConfig) { c.Partitions = 1 })
-		for i, mark := range []stream.Time{5, 30, 100, 99, 1_000_000_000_000_000_000, 999_999_999_999_999_999, 1_000_000_000_000_000_001} {
-			flush(t, s, int64(i), mark)
-			settled(t, c, max(mark, []stream.Time{5, 30, 100, 100, 1e18, 1e18, 1e18 + 1}[i]))
-		}
-	})
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			s := sink(t, c, 0, func(c *SinkConfig) { c.Partitions = 1 })
+			for i, mark := range []stream.Time{5, 30, 100, 99, 1_000_000_000_000_000_000, 999_999_999_999_999_999, 1_000_000_000_000_000_001} {
+				flush(t, s, int64(i), mark)
+				settled(t, c, max(mark, []stream.Time{5, 30, 100, 100, 1e18, 1e18, 1e18 + 1}[i]))
+			}
+		})
+	}
 }
 
 func TestNothingToStageBeforeTheFirstEvent(t *testing.T) {

@@ -26,9 +26,9 @@ type Notice struct {
 func (c *Client) Subscribe(ctx context.Context, o Output, f func(Notice)) error {
 	place := c.place(&o)
 	ps := c.rdb.Subscribe(ctx, noticesOf(place))
-	defer ps.Close()
+	defer func() { _ = ps.Close() }()
 	// Receive does not notice the end of its context.
-	defer context.AfterFunc(ctx, func() { ps.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = ps.Close() })()
 	s := subscription{c: c, place: place, last: -1}
 	wait := firstBackoff
 	for ctx.Err() == nil {
