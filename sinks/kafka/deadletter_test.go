@@ -49,7 +49,8 @@ func TestNoTopicHoldsNoDeadLetters(t *testing.T) {
 }
 
 func TestDeadLettersComeBackAsTheyWere(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		e.create(t, DeadLetterTopic, 3)
 		pipeline := testservers.Name("pipe")
 		binary := make([]byte, 3000)

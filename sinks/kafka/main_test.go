@@ -21,6 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(testservers.Keep(m)) }
 const patienceOfTests = 30 * time.Second
 
 func testContext(t testing.TB) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patienceOfTests)
 	t.Cleanup(cancel)
 	return ctx
@@ -28,6 +29,7 @@ func testContext(t testing.TB) context.Context {
 
 // env is a cluster to test on.
 type env struct {
+	t       *testing.T // of onBoth
 	brokers []string
 	admin   *kadm.Client
 }
@@ -52,9 +54,18 @@ func newEnv(t testing.TB, brokers []string) *env {
 	return &env{brokers: brokers, admin: kadm.NewClient(cl)}
 }
 
-func onBoth(t *testing.T, test func(t *testing.T, e *env)) {
-	t.Run("in process", func(t *testing.T) { test(t, newEnv(t, newCluster(t).ListenAddrs())) })
-	t.Run("real", func(t *testing.T) { test(t, newEnv(t, testservers.Kafka(t))) })
+func onBoth(t *testing.T, test func(e *env)) {
+	t.Helper()
+	t.Run("in process", func(t *testing.T) {
+		e := newEnv(t, newCluster(t).ListenAddrs())
+		e.t = t
+		test(e)
+	})
+	t.Run("real", func(t *testing.T) {
+		e := newEnv(t, testservers.Kafka(t))
+		e.t = t
+		test(e)
+	})
 }
 
 func (e *env) config() kafkaclient.Config { return kafkaclient.Config{Brokers: e.brokers} }

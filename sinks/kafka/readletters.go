@@ -120,37 +120,44 @@ func readSpan(ctx context.Context, opts []kgo.Opt, s span, f func(*kgo.Record) e
 	}
 	defer client.Close()
 	for silent := 0; silent < patience; silent++ {
-		wait, cancel := context.WithTimeout(ctx, idle)
-		fetches := client.PollFetches(wait)
-		cancel()
-		for it := fetches.RecordIter(); !it.Done(); {
-			r := it.Next()
-			if r.Offset >= s.end {
-				return nil
-			}
-			if err := f(r); err != nil {
-				return err
-			}
-			if r.Offset == s.end-1 {
-				return nil
-			}
+		some, done, err := pollSpan(ctx, client, s, f)
+		if done || err != nil {
+			return err
 		}
-		err := fetches.Err0()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err == nil {
+		if some {
 			silent = -1
-			continue
-		}
-		if !errors.Is(err, context.DeadlineExceeded) {
-			return kafkaclient.Mark(fmt.Errorf("read dead letters: %w", err))
-		}
-		if gone, err := retired(ctx, client, s); gone || err != nil { // deleted while they were read
+		} else if gone, err := retired(ctx, client, s); gone || err != nil { // deleted while they were read
 			return err
 		}
 	}
 	return stream.Mark(stream.Retry, fmt.Errorf("read dead letters: partition %d of %s does not answer up to offset %d", s.partition, DeadLetterTopic, s.end))
+}
+
+// pollSpan reads on: done at the end of the span, without some if nothing came for a while.
+func pollSpan(ctx context.Context, client *kgo.Client, s span, f func(*kgo.Record) error) (some, done bool, err error) {
+	wait, cancel := context.WithTimeout(ctx, idle)
+	defer cancel()
+	fetches := client.PollFetches(wait)
+	for it := fetches.RecordIter(); !it.Done(); {
+		r := it.Next()
+		if r.Offset >= s.end {
+			return true, true, nil
+		}
+		if err := f(r); err != nil {
+			return true, false, err
+		}
+		if r.Offset == s.end-1 {
+			return true, true, nil
+		}
+		some = true
+	}
+	switch err := fetches.Err(); {
+	case ctx.Err() != nil:
+		return some, false, ctx.Err()
+	case err != nil && !errors.Is(err, context.DeadlineExceeded):
+		return some, false, kafkaclient.Mark(fmt.Errorf("read dead letters: %w", err))
+	}
+	return some, false, nil
 }
 
 // retired says that the span holds nothing any more.

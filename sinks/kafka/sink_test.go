@@ -33,7 +33,8 @@ func rows(phase stream.Phase, at stream.Version, hosts ...string) *stream.Batch 
 }
 
 func TestSinkWritesJSONEventsWithTheirNames(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 1)
 		s := e.client(t).NewSink(task, topic)
 		for _, b := range []*stream.Batch{

@@ -20,7 +20,8 @@ import (
 )
 
 func TestAppendsGoWhereTheySay(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 4)
 		w := e.client(t).NewWriter()
 		for i := range 40 {
@@ -44,7 +45,8 @@ func TestAppendsGoWhereTheySay(t *testing.T) {
 }
 
 func TestKeysChoosePartitions(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 4)
 		w := e.client(t).NewWriter()
 		const n = 400
@@ -80,7 +82,8 @@ func TestKeysChoosePartitions(t *testing.T) {
 }
 
 func TestAPartitionThatIsNotThere(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 2)
 		w := e.client(t).NewWriter()
 		if err := w.Append(testContext(t), Record{Topic: topic, Partition: 2, Value: []byte("x")}); err != nil {
@@ -93,7 +96,8 @@ func TestAPartitionThatIsNotThere(t *testing.T) {
 }
 
 func TestTooLargeRecordIsFinal(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 1)
 		c := e.client(t)
 		w := c.NewWriter()
@@ -127,6 +131,7 @@ type held struct {
 }
 
 func holdProduce(t testing.TB, c *kfake.Cluster) *held {
+	t.Helper()
 	gate := make(chan struct{})
 	var once sync.Once
 	h := &held{env: newEnv(t, c.ListenAddrs()), release: func() { once.Do(func() { close(gate) }) }}

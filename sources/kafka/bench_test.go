@@ -23,14 +23,15 @@ import (
 // benchBroker starts a broker in a process of its own, so that the CPU time of this one is the reader's: a real one where
 // the machine has it.
 func benchBroker(b *testing.B) []string {
-	real, err := testservers.StartKafka(context.Background(), testservers.KafkaOptions{HeapMB: 1024, Throughput: true})
+	b.Helper()
+	server, err := testservers.StartKafka(context.Background(), testservers.KafkaOptions{HeapMB: 1024, Throughput: true})
 	if err == nil {
 		b.Cleanup(func() {
-			if err := real.Close(); err != nil {
+			if err := server.Close(); err != nil {
 				b.Error(err)
 			}
 		})
-		return real.Brokers()
+		return server.Brokers()
 	}
 	b.Log("with the broker of package kfake: ", err)
 	cmd := exec.CommandContext(context.Background(), os.Args[0], "-test.run=^TestBrokerOfBenchmarks$")
@@ -77,6 +78,7 @@ const (
 
 // fillBench writes records of about 350 B, like the events of the product, and returns the topic.
 func fillBench(b *testing.B, brokers []string, name string, codec kgo.CompressionCodec) string {
+	b.Helper()
 	topic := testservers.Name("bench-" + name)
 	newEnv(b, brokers).create(b, topic, benchPartitions)
 	cl := newProducer(b, brokers, kgo.ProducerBatchCompression(codec), kgo.ProducerLinger(10*time.Millisecond),
@@ -121,29 +123,34 @@ func BenchmarkRead(b *testing.B) {
 		codec kgo.CompressionCodec
 	}{{"none", kgo.NoCompression()}, {"lz4", kgo.Lz4Compression()}, {"zstd", kgo.ZstdCompression()}} {
 		topic := fillBench(b, brokers, codec.name, codec.codec)
-		for _, way := range []struct {
-			name string
-			read func(b *testing.B, brokers []string, topic string)
-		}{
-			{"tidewatch", func(b *testing.B, brokers []string, topic string) { readOwn(b, brokers, topic, 1) }},
-			{"tidewatch-3-pipelines", func(b *testing.B, brokers []string, topic string) { readOwn(b, brokers, topic, 3) }},
-			{"kgo", func(b *testing.B, brokers []string, topic string) { readKgo(b, brokers, topic) }},
-			{"kgo-pools", func(b *testing.B, brokers []string, topic string) {
-				readKgo(b, brokers, topic, kgo.WithPools(&benchPools{}))
-			}},
-		} {
-			b.Run(codec.name+"/"+way.name, func(b *testing.B) {
+		for _, way := range []string{"tidewatch", "tidewatch-3-pipelines", "kgo", "kgo-pools"} {
+			b.Run(codec.name+"/"+way, func(b *testing.B) {
 				b.ReportMetric(0, "ns/op")
 				for range b.N {
-					way.read(b, brokers, topic)
+					readWay(b, brokers, topic, way)
 				}
 			})
 		}
 	}
 }
 
+func readWay(b *testing.B, brokers []string, topic, way string) {
+	b.Helper()
+	switch way {
+	case "tidewatch":
+		readOwn(b, brokers, topic, 1)
+	case "tidewatch-3-pipelines":
+		readOwn(b, brokers, topic, 3)
+	case "kgo":
+		readKgo(b, brokers, topic)
+	default:
+		readKgo(b, brokers, topic, kgo.WithPools(&benchPools{}))
+	}
+}
+
 // measure reports CPU time, allocations and bytes per record of what run does after warm-up.
 func measure(b *testing.B, records int, run func()) {
+	b.Helper()
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -165,6 +172,7 @@ func cpuTime() time.Duration {
 }
 
 func readOwn(b *testing.B, brokers []string, topic string, pipelines int) {
+	b.Helper()
 	s := newSource(b, brokers, nil)
 	var readers []stream.Reader
 	for i := range benchPartitions * pipelines {
@@ -204,6 +212,7 @@ func readOwn(b *testing.B, brokers []string, topic string, pipelines int) {
 }
 
 func readKgo(b *testing.B, brokers []string, topic string, opts ...kgo.Opt) {
+	b.Helper()
 	opts = append(opts, kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(2<<20), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.DisableClientMetrics())
 	cl, err := kgo.NewClient(opts...)

@@ -89,7 +89,7 @@ func TestBlockAgainstLibrary(t *testing.T) {
 		if len(data) != 0 {
 			t.Fatal("bytes are left")
 		}
-		for cut := range len(raw) { // a block that is cut is not there
+		for cut := range raw { // a block that is cut is not there
 			if _, ok, err := parseBlock(raw[:cut], &b); ok || err != nil {
 				t.Fatal("a part of a block is taken", cut, err)
 			}

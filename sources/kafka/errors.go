@@ -26,6 +26,11 @@ func comparePartitions(a, b stream.Partition) int {
 	return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Incarnation, b.Incarnation))
 }
 
+// unsettled says that an answer may only be early: brokers learn of a new topic, and of new partitions, one after the other.
+func unsettled(p stream.Partition, t *topic) bool {
+	return isUnknown(t.err) || t.err == nil && t.incarnation() == p.Incarnation && int(p.Number) >= len(t.leaders)
+}
+
 // checkTopic compares what the cluster says about a topic with the partition that is to be read.
 func checkTopic(p stream.Partition, t *topic) error {
 	switch {

@@ -233,7 +233,8 @@ func (m *modelLog) settle(t *rapid.T) {
 
 // TestReadersShareFetches: three readers of a partition cost one fetch of each record.
 func TestReadersShareFetches(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 1)
 		cl := newProducer(t, e.brokers)
 		s := newSource(t, e.brokers, nil)
@@ -264,7 +265,8 @@ func TestReadersShareFetches(t *testing.T) {
 // TestSlowReaderStopsNobody: one reader stands still while the other reads far more than the ring holds. Then it goes on,
 // on a feed of its own, until it has come near.
 func TestSlowReaderStopsNobody(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 1)
 		cl := newProducer(t, e.brokers)
 		s := newSource(t, e.brokers, func(cfg *Config) { cfg.RingBytes = minRing })

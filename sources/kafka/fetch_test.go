@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -34,7 +35,8 @@ func transaction(t testing.TB, cl *kgo.Client, topic string, end kgo.Transaction
 }
 
 func TestAbortedTransactionsAreGaps(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 1)
 		plain := newProducer(t, e.brokers)
 		one := newProducer(t, e.brokers, kgo.TransactionalID("one"))
@@ -115,7 +117,8 @@ func TestCompactedRecordsAreGaps(t *testing.T) {
 }
 
 func TestRefusesOffsetsOutsideTheLog(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 1)
 		produce(t, newProducer(t, e.brokers), topic, 0, numbered(0, 100)...)
 		s := newSource(t, e.brokers, nil)
@@ -123,7 +126,7 @@ func TestRefusesOffsetsOutsideTheLog(t *testing.T) {
 		e.deleteRecords(t, topic, 40)
 		for _, offset := range []int64{39, 101} {
 			_, err := s.Open(testContext(t), p, offset, values{})
-			wantKind(t, err, stream.Fatal, fmt.Sprint(offset), "40 to 100", "nothing is reset")
+			wantKind(t, err, stream.Fatal, strconv.FormatInt(offset, 10), "40 to 100", "nothing is reset")
 		}
 		start, err := s.LogStart(testContext(t), p)
 		if err != nil || start != 40 {
@@ -175,7 +178,8 @@ func readError(t testing.TB, r stream.Reader) error {
 }
 
 func TestRefusesARecreatedTopic(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 1)
 		cl := newProducer(t, e.brokers)
 		produce(t, cl, topic, 0, numbered(0, 10)...)
@@ -202,7 +206,8 @@ func TestRefusesARecreatedTopic(t *testing.T) {
 }
 
 func TestDeletedTopic(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 1)
 		s := newSource(t, e.brokers, nil)
 		s.patience = 3
@@ -236,6 +241,7 @@ func TestLeaderMoves(t *testing.T) {
 
 // outage reads while the broker is away: readers get Inputs without rows, then all there is.
 func outage(t *testing.T, brokers []string, topic string, away, back func()) {
+	t.Helper()
 	produce(t, newProducer(t, brokers), topic, 0, numbered(0, 10)...)
 	var log syncBuffer
 	s := newSource(t, brokers, func(cfg *Config) { cfg.Log = logTo(&log) })
@@ -261,6 +267,7 @@ func outage(t *testing.T, brokers []string, topic string, away, back func()) {
 }
 
 func TestBrokerRestarts(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	start := func(opts ...kfake.Opt) *kfake.Cluster {
 		c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(1), kfake.SeedTopics(1, "in"), kfake.DataDir(dir))...)
@@ -276,6 +283,7 @@ func TestBrokerRestarts(t *testing.T) {
 }
 
 func TestRealBrokerIsKilled(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a broker of its own takes ten seconds")
 	}

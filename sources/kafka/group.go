@@ -60,10 +60,9 @@ func (m *membership) join(ctx context.Context) error {
 	said := false
 	for {
 		exist, err := m.look(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
 		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the worker ends before it has joined: nothing has failed
 		case err != nil && stream.KindOfError(err) != stream.Retry:
 			return err
 		case err != nil && !said:
@@ -114,8 +113,8 @@ func (m *membership) start(topics []string) error {
 	if err != nil {
 		return fmt.Errorf("join group %s: %w", c.GroupID, err)
 	}
-	turnOf := func(make func(map[string][]int32) turn) func(context.Context, *kgo.Client, map[string][]int32) {
-		return func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { m.hand(make(parts)) }
+	turnOf := func(of func(map[string][]int32) turn) func(context.Context, *kgo.Client, map[string][]int32) {
+		return func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { m.hand(of(parts)) }
 	}
 	gained := func(p map[string][]int32) turn { return turn{gained: p, done: make(chan struct{})} }
 	lost := func(p map[string][]int32) turn { return turn{lost: p, done: make(chan struct{})} }

@@ -38,6 +38,7 @@ type world struct {
 }
 
 func newWorld(t testing.TB) *world {
+	t.Helper()
 	w := &world{t: t}
 	w.mu.holder = map[stream.Partition]string{}
 	return w
@@ -53,7 +54,8 @@ func (w *world) start(s *Source, name string, onLost func([]stream.Partition) er
 	w.t.Cleanup(func() {
 		cancel()
 		select {
-		case <-k.ended:
+		case err := <-k.ended:
+			w.t.Log("Assign has ended: ", err)
 		case <-time.After(patienceOfTests):
 			w.t.Error("Assign does not end")
 		}
@@ -132,13 +134,16 @@ func (k *worker) stop(t testing.TB) error {
 }
 
 func groupSource(t testing.TB, brokers []string, worker string, topics ...string) *Source {
+	t.Helper()
 	return newSource(t, brokers, func(c *Config) {
 		c.Topics, c.WorkerID, c.SessionTimeout = topics, worker, 6*time.Second
 	})
 }
 
 func TestWorkersShareAndInherit(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	t.Parallel()
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 4)
 		w := newWorld(t)
 		released := make(chan struct{})
@@ -180,7 +185,9 @@ func TestWorkersShareAndInherit(t *testing.T) {
 }
 
 func TestQuickRestartKeepsPartitions(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	t.Parallel()
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 4)
 		w := newWorld(t)
 		a := w.start(groupSource(t, e.brokers, "a", topic), "a", nil)
@@ -233,7 +240,9 @@ func TestTopicsMayComeLater(t *testing.T) {
 }
 
 func TestTwoProcessesWithOneWorkerID(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	t.Parallel()
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 2)
 		w := newWorld(t)
 		first := groupSource(t, e.brokers, "a", topic)
@@ -253,7 +262,8 @@ func TestTwoProcessesWithOneWorkerID(t *testing.T) {
 }
 
 func TestOffsetsForDisplay(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 1)
 		produce(t, newProducer(t, e.brokers), topic, 0, numbered(0, 10)...)
 		s := groupSource(t, e.brokers, "a", topic)
@@ -276,7 +286,8 @@ func TestOffsetsForDisplay(t *testing.T) {
 }
 
 func TestGrowingTopic(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 2)
 		w := newWorld(t)
 		a := w.start(groupSource(t, e.brokers, "a", topic), "a", nil)

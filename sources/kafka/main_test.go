@@ -42,20 +42,29 @@ func newCluster(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 
 // env is a cluster to test on. What every Kafka must do is tested on a real broker too.
 type env struct {
+	t       *testing.T // of onBoth
 	brokers []string
 	admin   *kadm.Client
 }
 
 func newEnv(t testing.TB, brokers []string) *env {
+	t.Helper()
 	return &env{brokers: brokers, admin: kadm.NewClient(newProducer(t, brokers))}
 }
 
-func onBoth(t *testing.T, test func(t *testing.T, e *env)) {
+func onBoth(t *testing.T, test func(e *env)) {
+	t.Helper()
 	t.Run("in process", func(t *testing.T) {
 		c := newCluster(t, kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
-		test(t, newEnv(t, c.ListenAddrs()))
+		e := newEnv(t, c.ListenAddrs())
+		e.t = t
+		test(e)
 	})
-	t.Run("real", func(t *testing.T) { test(t, newEnv(t, testservers.Kafka(t))) })
+	t.Run("real", func(t *testing.T) {
+		e := newEnv(t, testservers.Kafka(t))
+		e.t = t
+		test(e)
+	})
 }
 
 // topic creates a topic and returns its name; config is "key=value".
@@ -97,6 +106,7 @@ func (e *env) deleteRecords(t testing.TB, topic string, offset int64) {
 }
 
 func testContext(t testing.TB) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patienceOfTests)
 	t.Cleanup(cancel)
 	return ctx
@@ -153,6 +163,8 @@ func produce(t testing.TB, cl *kgo.Client, topic string, partition int32, values
 func partitionOf(t testing.TB, s *Source, topic string, number int32) stream.Partition {
 	t.Helper()
 	ts, err := s.topology.refresh(testContext(t), topic)
+	for ; err == nil && isUnknown(ts[0].err); ts, err = s.topology.refresh(testContext(t), topic) {
+	}
 	if err != nil || ts[0].err != nil {
 		t.Fatal(err, ts)
 	}

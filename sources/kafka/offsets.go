@@ -65,13 +65,12 @@ func (s *Source) offset(ctx context.Context, p stream.Partition, at int64) (int6
 	if err != nil {
 		return 0, kafkaclient.Mark(fmt.Errorf("ask for the log of %s: %w", name(p), err))
 	}
-	for _, rt := range resp.Topics {
-		for _, rp := range rt.Partitions {
-			if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
-				return 0, kafkaclient.Mark(fmt.Errorf("ask for the log of %s: %w", name(p), err))
-			}
-			return rp.Offset, nil
-		}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return 0, stream.Mark(stream.Retry, fmt.Errorf("ask for the log of %s: %w", name(p), errUnanswered))
 	}
-	return 0, stream.Mark(stream.Retry, fmt.Errorf("ask for the log of %s: the answer leaves it out", name(p)))
+	answer := &resp.Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+		return 0, kafkaclient.Mark(fmt.Errorf("ask for the log of %s: %w", name(p), err))
+	}
+	return answer.Offset, nil
 }

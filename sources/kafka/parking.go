@@ -132,7 +132,7 @@ func (s *Source) ask(ctx context.Context, names []string) ([]topic, error) {
 func (s *Source) decide(ctx context.Context, f *feed, t *topic) {
 	reason, impatient := f.fetching.reason, f.fetching.tries >= s.patience
 	if err := checkTopic(f.p.id, t); err != nil {
-		if isUnknown(t.err) && !impatient {
+		if unsettled(f.p.id, t) && !impatient {
 			s.park(f, reason)
 			return
 		}

@@ -14,11 +14,15 @@ func TestReadsWhatWasWritten(t *testing.T) {
 		name  string
 		codec kgo.CompressionCodec
 	}{
-		{"none", kgo.NoCompression()}, {"gzip", kgo.GzipCompression()}, {"snappy", kgo.SnappyCompression()},
-		{"lz4", kgo.Lz4Compression()}, {"zstd", kgo.ZstdCompression()},
+		{"none", kgo.NoCompression()},
+		{"gzip", kgo.GzipCompression()},
+		{"snappy", kgo.SnappyCompression()},
+		{"lz4", kgo.Lz4Compression()},
+		{"zstd", kgo.ZstdCompression()},
 	} {
 		t.Run(codec.name, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, e *env) {
+			onBoth(t, func(e *env) {
+				t := e.t
 				topic := e.topic(t, 2)
 				cl := newProducer(t, e.brokers, kgo.ProducerBatchCompression(codec.codec))
 				var want []string
@@ -45,7 +49,8 @@ func TestReadsWhatWasWritten(t *testing.T) {
 }
 
 func TestRejectedRecordsComeWithTheirBytes(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 1)
 		cl := newProducer(t, e.brokers)
 		produce(t, cl, topic, 0, "a", "bad one", "b")
@@ -66,7 +71,8 @@ func TestRejectedRecordsComeWithTheirBytes(t *testing.T) {
 }
 
 func TestNothingNewIsAnInputWithoutRows(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *env) {
+	onBoth(t, func(e *env) {
+		t := e.t
 		topic := e.topic(t, 1)
 		s := newSource(t, e.brokers, nil)
 		r := open(t, s, partitionOf(t, s, topic, 0), 0)

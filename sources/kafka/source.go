@@ -106,23 +106,41 @@ func (s *Source) Open(ctx context.Context, p stream.Partition, offset int64, d s
 
 // find asks the cluster about the topic, and returns what is kept of the partition.
 func (s *Source) find(ctx context.Context, p stream.Partition) (*partition, error) {
-	t, err := s.topology.refresh(ctx, p.Topic)
+	t, err := s.settled(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTopic(p, &t[0]); err != nil {
+	if err := checkTopic(p, t); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	part, ok := s.mu.partitions[p]
 	if !ok {
-		part = &partition{id: p, topicID: t[0].id, limits: s.limits, dispatch: s.dispatch, reading: &s.reading}
+		part = &partition{id: p, topicID: t.id, limits: s.limits, dispatch: s.dispatch, reading: &s.reading}
 		part.hot.inflater = s.inflater
 		part.end.Store(-1)
 		s.mu.partitions[p] = part
 	}
 	return part, nil
+}
+
+// settled asks about the topic until the answer can be believed.
+func (s *Source) settled(ctx context.Context, p stream.Partition) (*topic, error) {
+	for tries := 1; ; tries++ {
+		t, err := s.topology.refresh(ctx, p.Topic)
+		if err != nil {
+			return nil, err
+		}
+		if !unsettled(p, &t[0]) || tries >= s.patience {
+			return &t[0], nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-s.cfg.Clock.After(parkedFor):
+		}
+	}
 }
 
 // limits divides the memory among the partitions that are being read: a portion is a quarter of a partition's share, so

@@ -38,7 +38,7 @@ func (t *topology) refresh(ctx context.Context, names ...string) ([]topic, error
 	req := kmsg.NewPtrMetadataRequest()
 	for _, n := range names {
 		rt := kmsg.NewMetadataRequestTopic()
-		rt.Topic = kmsg.StringPtr(n)
+		rt.Topic = new(n)
 		req.Topics = append(req.Topics, rt)
 	}
 	resp, err := req.RequestWith(ctx, t.client)

@@ -144,8 +144,8 @@ func (s *Source) leave(ctx context.Context) error {
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group = s.cfg.GroupID
 	member := kmsg.NewLeaveGroupRequestMember()
-	member.InstanceID = kmsg.StringPtr(s.cfg.WorkerID)
-	member.Reason = kmsg.StringPtr("the worker was drained")
+	member.InstanceID = new(s.cfg.WorkerID)
+	member.Reason = new("the worker was drained")
 	req.Members = append(req.Members, member)
 	resp, err := req.RequestWith(ctx, s.client)
 	if err != nil {
