@@ -128,7 +128,7 @@ func (b *builder) operator(stage string, i int, partition int32) (stream.Operato
 	case ProjectStep:
 		return b.c.NewProject(in, columnsOf(s.Project))
 	case DedupeStep:
-		return b.c.NewDedupe(in, DedupeConfig{values(s.Dedupe.By), s.Dedupe.Within.Duration})
+		return b.c.NewDedupe(in, DedupeConfig{values(s.Dedupe.By), s.Dedupe.Within.Duration, b.l.time().Lateness})
 	case AlertStep:
 		return b.c.NewAlert(in, b.l.rule(s.Alert, b.instance))
 	case WindowStep:

@@ -54,6 +54,8 @@ type Column struct{ Name, Expr string }
 type DedupeConfig struct {
 	By     []string
 	Within time.Duration
+	// Lateness is the allowed lateness of the pipeline: repeats that are late by so much are still found.
+	Lateness time.Duration
 }
 
 // WindowConfig describes a tumbling window.

@@ -32,7 +32,7 @@ const (
 func bench(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	w := f.String("w", "W2", "workload: W2 (keyed) or W4 (the same, re-keyed)")
-	events := f.Int64("events", 5_000_000, "events")
+	events := f.Int64("events", 10_000_000, "events")
 	binary := f.String("binary", "bin/tidewatch", "the product")
 	keep := f.String("dir", "", "folder for logs; default a temporary one")
 	if err := f.Parse(args); err != nil {

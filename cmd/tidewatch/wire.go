@@ -8,6 +8,7 @@ import (
 	"github.com/tidewatch/tidewatch/alerts"
 	"github.com/tidewatch/tidewatch/engine"
 	"github.com/tidewatch/tidewatch/operators/aggregate"
+	"github.com/tidewatch/tidewatch/operators/dedupe"
 	"github.com/tidewatch/tidewatch/operators/shape"
 	"github.com/tidewatch/tidewatch/operators/window"
 	"github.com/tidewatch/tidewatch/pipelines"
@@ -38,6 +39,7 @@ func components(s stores) *pipelines.Components {
 			return shape.NewProject(fieldsOf(c), in)
 		},
 		ProjectSchema:  projectSchema,
+		NewDedupe:      newDedupe,
 		CheckAggregate: checkAggregate,
 		NewTumbling:    newTumbling,
 		NewFold:        newFold,
@@ -64,6 +66,10 @@ func fieldsOf(columns []pipelines.Column) []shape.Column {
 
 func projectSchema(in *stream.Schema, c []pipelines.Column) (*stream.Schema, error) {
 	return shape.ProjectSchema(fieldsOf(c), in)
+}
+
+func newDedupe(in *stream.Schema, c pipelines.DedupeConfig) (stream.Operator, error) {
+	return dedupe.New(&dedupe.Config{By: c.By, Span: c.Within, Lateness: c.Lateness}, in)
 }
 
 func checkAggregate(in *stream.Schema, a pipelines.Column) error {
