@@ -28,7 +28,7 @@ func (s *Set) laneOf(column int) int {
 func (l *lane) gather(b *stream.Batch, at []uint32, rows []int32) {
 	c := &b.Cols[l.index]
 	l.grow(len(rows))
-	n := 0
+	var n int
 	switch {
 	case c.Kind == stream.Float:
 		n = l.floats(c, at, rows)

@@ -1,7 +1,7 @@
 package dedupe_test
 
 import (
-	"fmt"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -56,7 +56,7 @@ func TestAllocations(t *testing.T) {
 
 func BenchmarkDedupe(b *testing.B) {
 	for _, live := range []int{20_000, 1_000_000, 10_000_000} {
-		b.Run(fmt.Sprint(live), func(b *testing.B) {
+		b.Run(strconv.Itoa(live), func(b *testing.B) {
 			d := newDedupe(b, &dedupe.Config{By: []string{"tenant", "id"}, Span: time.Hour})
 			spacing := stream.Time(2*time.Hour) / stream.Time(live)
 			batch := stream.NewBatch(schema)

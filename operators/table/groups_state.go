@@ -3,6 +3,7 @@ package table
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -163,8 +164,8 @@ func (g *Groups) readColumn(r *stream.StateReader, c int, keys []uint64) error {
 func (g *Groups) place(ids []uint32, keys []uint64) error {
 	free := g.free
 	g.free = make([]uint32, 0, len(ids))
-	for i := len(ids) - 1; i >= 0; i-- { // insert takes from the end
-		g.free = append(g.free, ids[i])
+	for _, id := range slices.Backward(ids) { // insert takes from the end
+		g.free = append(g.free, id)
 	}
 	g.rebuild(slotsFor(len(ids)))
 	for i := range ids {

@@ -15,8 +15,11 @@ var shapes = map[string][]stream.Field{
 	"string": {{Name: "host", Kind: stream.String}},
 	"int":    {{Name: "port", Kind: stream.Int}},
 	"mixed": {
-		{Name: "tenant", Kind: stream.String}, {Name: "load", Kind: stream.Float}, {Name: "host", Kind: stream.String},
-		{Name: "up", Kind: stream.Bool}, {Name: "at", Kind: stream.Timestamp},
+		{Name: "tenant", Kind: stream.String},
+		{Name: "load", Kind: stream.Float},
+		{Name: "host", Kind: stream.String},
+		{Name: "up", Kind: stream.Bool},
+		{Name: "at", Kind: stream.Timestamp},
 	},
 }
 

@@ -127,5 +127,5 @@ func (f *folder) Grids() stream.Grids { return f.grids() }
 
 // Size implements stream.Sized.
 func (f *folder) Size() (bytes, groups int64) {
-	return f.panes.bytes() + f.groups.Size(), int64(f.groups.Live())
+	return f.bytes() + f.groups.Size(), int64(f.groups.Live())
 }

@@ -361,9 +361,10 @@ func (d *display) take(b *stream.Batch) {
 	if b.Phase != stream.Live && b.Phase != stream.Closed && b.Phase != stream.Revised {
 		return
 	}
-	for lo, hi := 0, 0; lo < b.Len(); lo = hi {
+	for lo := 0; lo < b.Len(); {
 		var rows []string
-		for hi = lo; hi < b.Len() && b.Slot[hi] == b.Slot[lo]; hi++ {
+		hi := lo
+		for ; hi < b.Len() && b.Slot[hi] == b.Slot[lo]; hi++ {
 			rows = append(rows, text(b, hi))
 		}
 		slices.Sort(rows)
@@ -372,6 +373,7 @@ func (d *display) take(b *stream.Batch) {
 		if c := b.Version.Compare(held.version); !ok || c > 0 || c == 0 && d.takesEqual {
 			d.slots[key] = shown{b.Version, strings.Join(rows, "\n")}
 		}
+		lo = hi
 	}
 }
 
@@ -392,8 +394,11 @@ func drawConfig(t *rapid.T) *window.Config {
 		Evidence:  rapid.Bool().Draw(t, "evidence"),
 		Partition: 7,
 		Aggregates: []aggregate.Spec{
-			{Name: "n", Function: "count"}, {Name: "total", Function: "sum", Column: "value"}, {Name: "low", Function: "min", Column: "value"},
-			{Name: "high", Function: "max", Column: "port"}, {Name: "mean", Function: "avg", Column: "value"},
+			{Name: "n", Function: "count"},
+			{Name: "total", Function: "sum", Column: "value"},
+			{Name: "low", Function: "min", Column: "value"},
+			{Name: "high", Function: "max", Column: "port"},
+			{Name: "mean", Function: "avg", Column: "value"},
 		},
 	}
 }

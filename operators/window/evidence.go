@@ -18,8 +18,10 @@ const noOffset = ^uint64(0)
 // evidenceFields are the columns of rollup rows; partials do without the partition, which their entry names.
 var evidenceFields = []stream.Field{
 	{Name: "_partition", Kind: stream.Int},
-	{Name: "_first", Kind: stream.Int}, {Name: "_first_time", Kind: stream.Timestamp},
-	{Name: "_last", Kind: stream.Int}, {Name: "_last_time", Kind: stream.Timestamp},
+	{Name: "_first", Kind: stream.Int},
+	{Name: "_first_time", Kind: stream.Timestamp},
+	{Name: "_last", Kind: stream.Int},
+	{Name: "_last_time", Kind: stream.Timestamp},
 }
 
 func appendNoEvidence(words []uint64) []uint64 { return append(words, noOffset, 0, noOffset, 0) }

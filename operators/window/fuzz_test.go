@@ -27,6 +27,7 @@ func sectionsOf(groups, windows []byte) []byte {
 
 // bodies takes a snapshot apart again.
 func bodies(f *testing.F, state []byte) (groups, windows []byte) {
+	f.Helper()
 	rest := state[len("TWS1"):]
 	next := func() []byte {
 		rest = rest[1+int(rest[0])+1:] // name, version
@@ -43,6 +44,7 @@ func bodies(f *testing.F, state []byte) (groups, windows []byte) {
 }
 
 func fuzzRestore(f *testing.F, seed operator, fresh func() operator, after *stream.Batch) {
+	f.Helper()
 	f.Add(bodies(f, snapshot(f, seed)))
 	f.Add(bodies(f, snapshot(f, fresh())))
 	f.Fuzz(func(t *testing.T, groups, windows []byte) {

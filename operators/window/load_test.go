@@ -71,8 +71,10 @@ func loadConfig() *window.Config {
 	return &window.Config{
 		Size: 10 * time.Second, Lateness: 2 * time.Minute, By: []string{"host"},
 		Aggregates: []aggregate.Spec{
-			{Name: "n", Function: "count"}, {Name: "total", Function: "sum", Column: "value"},
-			{Name: "low", Function: "min", Column: "value"}, {Name: "high", Function: "max", Column: "value"},
+			{Name: "n", Function: "count"},
+			{Name: "total", Function: "sum", Column: "value"},
+			{Name: "low", Function: "min", Column: "value"},
+			{Name: "high", Function: "max", Column: "value"},
 		},
 	}
 }
@@ -169,6 +171,7 @@ func BenchmarkTumblingTwoColumns(b *testing.B) {
 
 // benchmarkProcess measures Process alone, on windows that have all their groups.
 func benchmarkProcess(b *testing.B, op operator, hosts int) {
+	b.Helper()
 	l, out := newLoad(hosts, 200_000), &nobody{}
 	var batches []*stream.Batch
 	for range max(16, 4*hosts/loadRows) {
@@ -199,6 +202,7 @@ func benchmarkProcess(b *testing.B, op operator, hosts int) {
 // benchmarkWhole measures everything: a publication each second of event time, and windows that close, are revised and
 // become final, at 200,000 events a second. The events are made within the measured time; making them costs about 25 ns.
 func benchmarkWhole(b *testing.B, op operator, hosts int) {
+	b.Helper()
 	l, out := newLoad(hosts, 200_000), &nobody{}
 	mark, shown := stream.NoTime, stream.NoTime
 	turn := func() {
@@ -240,6 +244,7 @@ func cpuTime() time.Duration {
 }
 
 func report(b *testing.B, op operator, used time.Duration, rows int64) {
+	b.Helper()
 	events := float64(b.N) * loadRows
 	b.ReportMetric(float64(used.Nanoseconds())/events, "cpu-ns/event")
 	if rows > 0 {

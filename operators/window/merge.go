@@ -70,7 +70,7 @@ func (m *Merge) Grids() stream.Grids { return m.grids() }
 
 // Size implements stream.Sized.
 func (m *Merge) Size() (bytes, groups int64) {
-	return m.panes.bytes() + m.groups.Size(), int64(m.groups.Live())
+	return m.bytes() + m.groups.Size(), int64(m.groups.Live())
 }
 
 // Process implements stream.Operator: it takes entries. They are no events, so nothing is counted.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tidewatch/tidewatch/operators/window"
@@ -159,7 +160,7 @@ func values(sources [][]*event) []string {
 		}
 		total += sum
 	}
-	return []string{fmt.Sprint(n), orNull(total, numbers), orNull(low, numbers), orNull(high, ports), orNull(total/float64(numbers), numbers)}
+	return []string{strconv.Itoa(n), orNull(total, numbers), orNull(low, numbers), orNull(high, ports), orNull(total/float64(numbers), numbers)}
 }
 
 func orNull(v float64, seen int) string {
@@ -178,7 +179,7 @@ func evidence(sources [][]*event, partitions []int) []string {
 	}
 	first, last := sources[best][0], sources[best][len(sources[best])-1]
 	return []string{
-		fmt.Sprint(partitions[best]), fmt.Sprint(first.offset), fmt.Sprint(first.at), fmt.Sprint(last.offset), fmt.Sprint(last.at),
+		strconv.Itoa(partitions[best]), strconv.FormatInt(first.offset, 10), fmt.Sprint(first.at), strconv.FormatInt(last.offset, 10), fmt.Sprint(last.at),
 	}
 }
 

@@ -31,9 +31,8 @@ func entryKey(cell, source uint32, after bool) uint64 {
 	return k
 }
 
-func cellOf(key uint64) uint32   { return uint32(key >> 32) }
-func sourceOf(key uint64) uint32 { return uint32(key) >> 1 }
-func isAfter(key uint64) bool    { return key&1 != 0 }
+func cellOf(key uint64) uint32 { return uint32(key >> 32) }
+func isAfter(key uint64) bool  { return key&1 != 0 }
 
 // noVersion is older than every version.
 var noVersion = stream.Version{Offset: -1}

@@ -139,7 +139,7 @@ func readWords(r *stream.StateReader, n, size int) ([]uint64, error) {
 // Snapshot implements stream.Operator.
 func (f *folder) Snapshot(w *stream.StateWriter) error {
 	var scratch []int64
-	f.panes.snapshot(w, f.layout, f.groups, func(p *pane) {
+	f.snapshot(w, f.layout, f.groups, func(p *pane) {
 		scratch = writeWords(w, p.words, f.words, scratch)
 		w.Uint(uint64(len(p.changes.list)))
 		for _, c := range p.changes.list {
@@ -151,7 +151,7 @@ func (f *folder) Snapshot(w *stream.StateWriter) error {
 
 // Restore implements stream.Operator.
 func (f *folder) Restore(r *stream.StateReader) error {
-	return f.panes.restore(r, f.layout, f.groups, func(p *pane) (err error) {
+	return f.restore(r, f.layout, f.groups, func(p *pane) (err error) {
 		if p.words, err = readWords(r, p.cells.Len(), f.words); err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func (f *folder) Restore(r *stream.StateReader) error {
 // Snapshot implements stream.Operator.
 func (m *Merge) Snapshot(w *stream.StateWriter) error {
 	var scratch []int64
-	m.panes.snapshot(w, m.layout, m.groups, func(p *pane) {
+	m.snapshot(w, m.layout, m.groups, func(p *pane) {
 		s := &p.sources
 		s.ahead.snapshot(w)
 		w.Uint(uint64(s.index.Len()))
@@ -179,7 +179,7 @@ func (m *Merge) Snapshot(w *stream.StateWriter) error {
 
 // Restore implements stream.Operator.
 func (m *Merge) Restore(r *stream.StateReader) error {
-	return m.panes.restore(r, m.layout, m.groups, func(p *pane) error { return p.sources.restore(r, p.cells.Len(), m.words) })
+	return m.restore(r, m.layout, m.groups, func(p *pane) error { return p.sources.restore(r, p.cells.Len(), m.words) })
 }
 
 func (s *sources) restore(r *stream.StateReader, cells, size int) error {

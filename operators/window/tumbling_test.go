@@ -68,6 +68,7 @@ func checkEmitted(t *rapid.T, out *transcript, want *oracle) {
 				late = append(late, b.Offset[i])
 			case stream.Closed, stream.Revised, stream.Final:
 				got[head(b)] = append(got[head(b)], text(b, i))
+			default:
 			}
 		}
 	}
