@@ -3,6 +3,7 @@ package pipelines_test
 import (
 	"github.com/tidewatch/tidewatch/alerts"
 	"github.com/tidewatch/tidewatch/operators/aggregate"
+	"github.com/tidewatch/tidewatch/operators/dedupe"
 	"github.com/tidewatch/tidewatch/operators/shape"
 	"github.com/tidewatch/tidewatch/operators/window"
 	"github.com/tidewatch/tidewatch/pipelines"
@@ -22,7 +23,9 @@ func components() *pipelines.Components {
 		ProjectSchema: func(in *stream.Schema, columns []pipelines.Column) (*stream.Schema, error) {
 			return shape.ProjectSchema(shapeColumns(columns), in)
 		},
-		NewDedupe:      func(*stream.Schema, pipelines.DedupeConfig) (stream.Operator, error) { return nil, nil },
+		NewDedupe: func(in *stream.Schema, c pipelines.DedupeConfig) (stream.Operator, error) {
+			return dedupe.New(&dedupe.Config{By: c.By, Span: c.Within, Lateness: c.Lateness}, in)
+		},
 		CheckAggregate: checkAggregate,
 		NewTumbling: func(in *stream.Schema, c pipelines.WindowConfig) (stream.Operator, error) {
 			return withWindow(c, func(w *window.Config) (stream.Operator, error) { return window.NewTumbling(w, in) })

@@ -167,7 +167,7 @@ const (
 	keyOverhead   = 40 // entry of the group table, hash index
 	textBytes     = 16 // of one string column, dictionary shared
 	alertBytes    = 64
-	dedupeBytes   = 24
+	dedupeBytes   = 32 // a hash of the key, its time, and free places
 	cellOverhead  = 16
 	aggregateWord = 8
 )
@@ -177,7 +177,7 @@ func (e *explainer) state(b *builder, stage string, i int) (bytes int, per strin
 	s := &e.l.steps[i]
 	switch s.Kind {
 	case DedupeStep:
-		return dedupeBytes + textBytes*len(s.Dedupe.By), "a distinct " + strings.Join(values(s.Dedupe.By), ", ") + " in " + formatDuration(s.Dedupe.Within.Duration)
+		return dedupeBytes, "a distinct " + strings.Join(values(s.Dedupe.By), ", ") + " in " + formatDuration(s.Dedupe.Within.Duration)
 	case AlertStep:
 		return alertBytes + textBytes*len(e.window().By), "a group whose condition holds"
 	case WindowStep:

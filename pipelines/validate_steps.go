@@ -186,7 +186,7 @@ func (k *checker) dedupeStep(s *laidStep) {
 	if !good {
 		return
 	}
-	if _, err := k.c.NewDedupe(s.in, DedupeConfig{By: values(d.By), Within: d.Within.Duration}); err != nil {
+	if _, err := k.c.NewDedupe(s.in, DedupeConfig{values(d.By), d.Within.Duration, k.l.time().Lateness}); err != nil {
 		k.report(s.At, len(s.Kind), "%s", trimVerb(err))
 	}
 }
