@@ -169,6 +169,62 @@ func BenchmarkTumblingTwoColumns(b *testing.B) {
 	benchmarkProcess(b, newTumbling(b, cfg), 200)
 }
 
+// BenchmarkMerge measures partials of four sources and three windows, each newer than what is held.
+func BenchmarkMerge(b *testing.B) {
+	for _, hosts := range []int{20_000, 200_000} {
+		b.Run(fmt.Sprintf("process/%d", hosts), func(b *testing.B) {
+			cfg := loadConfig()
+			merge, out := newMerge(b, cfg), &nobody{}
+			schema, err := window.PartialSchema(cfg, eventSchema)
+			if err != nil {
+				b.Fatal(err)
+			}
+			rows := stream.NewBatch(stream.EntrySchema(schema))
+			for i := range hosts {
+				rows.Cols[stream.EntryColumns].Dict.ID(fmt.Appendf(nil, "host-%07d", i))
+			}
+			rng := rand.New(rand.NewPCG(1, 2))
+			turn := func(version int64) { fillEntries(rows, rng, hosts, version) }
+			for v := range int64(16 * hosts / loadRows * 3) {
+				turn(v)
+				if err := merge.Process(rows, out); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			version, used := int64(1<<40), time.Duration(0)
+			for b.Loop() {
+				turn(version)
+				version++
+				began := cpuTime()
+				if err := merge.Process(rows, out); err != nil {
+					b.Fatal(err)
+				}
+				used += cpuTime() - began
+			}
+			report(b, merge, used, 0)
+		})
+	}
+}
+
+func fillEntries(b *stream.Batch, rng *rand.Rand, hosts int, version int64) {
+	b.Reset()
+	for range loadRows {
+		start := int64(1000*second) + rng.Int64N(3)*int64(10*second)
+		for c, v := range []int64{stream.PartialEntry, rng.Int64N(4), version, 0, 0, 0, 0, start, start + int64(10*second), 0} {
+			b.Cols[c].AppendInt(v)
+		}
+		state := b.Cols[stream.EntryColumns:]
+		state[0].IDs = append(state[0].IDs, uint32(rng.IntN(hosts)))
+		state[1].AppendInt(version)
+		state[2].AppendFloat(1)
+		state[3].AppendFloat(1)
+		state[4].AppendFloat(1)
+		b.Time, b.Mark, b.Offset = append(b.Time, 0), append(b.Mark, 0), append(b.Offset, version)
+	}
+	b.SetLen(loadRows)
+}
+
 // benchmarkProcess measures Process alone, on windows that have all their groups.
 func benchmarkProcess(b *testing.B, op operator, hosts int) {
 	b.Helper()

@@ -16,9 +16,9 @@ type MergeConfig struct {
 }
 
 // Merge is the second stage of a re-keyed window: it reads entries of the internal topic (stream.EntrySchema of the
-// PartialSchema) and emits the rollup rows that one Tumbling over all source partitions would, except for the order in
-// which floats are added: states are always merged anew, in the order of the source partitions. It is used from the task's
-// goroutine.
+// PartialSchema) and emits rollup rows as Tumbling does, of all source partitions together. States are always merged anew,
+// in the order of the source partitions, so that floating sums do not depend on the order of arrival. It is used from the
+// task's goroutine.
 //
 // For each group, window and source it keeps the newest partial, and beside it the newest from before the source itself had
 // closed the window. The value Closed at a cut is made of the latter, so it depends on the logs of the sources and not on
@@ -27,7 +27,7 @@ type MergeConfig struct {
 // A partial that is not newer than the one that is held is a repeat and changes nothing. Neither does a newer one with the
 // same state, which a source sends that runs again over what it had sent at another version.
 //
-// Two values of a slot never leave under one version: receivers keep the first. Where an Advance has to show a window as
+// Two values of a slot never leave under one version, since receivers take only what is newer. Where an Advance has to show a window as
 // closed and as revised, everything up to Closed carries the version before it. That is true to the rows: the record that
 // moved the mark has changed no state.
 type Merge struct {
@@ -44,6 +44,7 @@ type Merge struct {
 	state    []uint64 // of one row
 	merged   []uint64 // of the rows being emitted
 	picked   []uint64
+	touched  uint64 // sum of what was read ahead, so that reading it is not optimized away
 }
 
 // NewMerge returns the second stage.
@@ -135,6 +136,7 @@ func (m *Merge) take(p *pane, b *stream.Batch, rows []int32, ids []uint32) {
 	before = p.sources.index.Len()
 	p.sources.index.Resolve(keys, entries)
 	p.sources.link(before, m.words)
+	m.touched += p.sources.touch(entries, m.words)
 	slots := m.groups.Slots()
 	for i, r := range rows {
 		if m.replace(p, entries[i], b, int(r)) {

@@ -49,6 +49,14 @@ func (s *sources) link(before, words int) {
 	s.words = slices.Grow(s.words, n)[:len(s.words)+n]
 }
 
+// touch reads what will be needed of the entries, so that the cache misses overlap.
+func (s *sources) touch(entries []uint32, words int) (sum uint64) {
+	for _, e := range entries {
+		sum += s.words[int(e)*words] + uint64(s.versions[e].Offset)
+	}
+	return sum
+}
+
 // pick collects the entries that make up a cell's value, in the order of their sources: of each the newest or, if
 // beforeOnly, the one from before the source had closed the window. picked is scratch memory.
 func (s *sources) pick(cell uint32, beforeOnly bool, picked []uint64) []uint64 {
