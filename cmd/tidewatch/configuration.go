@@ -1,9 +1,11 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 
 	"github.com/tidewatch/tidewatch/internal/config"
+	"github.com/tidewatch/tidewatch/internal/obs"
 )
 
 // load reads the configuration: the file of -c, else ./tidewatch.yaml if there is one, else defaults and environment.
@@ -16,6 +18,14 @@ func (a *app) load() (config.Config, error) {
 	}
 	c, err := config.Load(name, os.Environ())
 	return c, fail(exitUsage, err)
+}
+
+// log writes to standard error; the level is what the command shows without --verbose, which adds debug lines.
+func (a *app) log(level slog.Level) *slog.Logger {
+	if a.verbose {
+		level = slog.LevelDebug
+	}
+	return obs.Logger(a.errs, level)
 }
 
 // brokers are those of the configuration; commands that need nothing else of it do not mind if the rest is incomplete.

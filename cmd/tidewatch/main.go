@@ -109,7 +109,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fail(exitUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
 	})
-	root.AddCommand(a.serveCommand(), a.pipelineCommand(), a.queryCommand(), a.alertCommand(), a.dlqCommand(), a.ledgerCommand(), a.replayCommand(),
+	root.AddCommand(a.upCommand(), a.serveCommand(), a.pipelineCommand(), a.queryCommand(), a.alertCommand(), a.dlqCommand(), a.ledgerCommand(), a.replayCommand(),
 		a.genCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		strict(c)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -14,7 +15,6 @@ import (
 
 	"github.com/tidewatch/tidewatch/engine"
 	"github.com/tidewatch/tidewatch/internal/clock"
-	"github.com/tidewatch/tidewatch/internal/obs"
 	"github.com/tidewatch/tidewatch/pipelines"
 	"github.com/tidewatch/tidewatch/sinks/console"
 	"github.com/tidewatch/tidewatch/sources/replay"
@@ -133,7 +133,7 @@ func (a *app) openReplay(ctx context.Context, f *replayFlags) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{config: c, id: "replay", log: obs.Logger(a.errs, a.verbose)}
+	w := &worker{config: c, id: "replay", log: a.log(slog.LevelWarn)}
 	if err := w.openStores(ctx); err != nil {
 		return nil, errors.Join(err, w.close())
 	}

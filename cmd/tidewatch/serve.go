@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/tidewatch/tidewatch/internal/obs"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -40,7 +39,7 @@ func (a *app) serve(ctx context.Context, id string, roles []string) (err error) 
 	if err != nil {
 		return err
 	}
-	w := &worker{config: c, id: id, roles: roles, log: obs.Logger(a.errs, a.verbose)}
+	w := &worker{config: c, id: id, roles: roles, log: a.log(slog.LevelInfo)}
 	if err := w.open(ctx); err != nil {
 		return err
 	}

@@ -30,10 +30,13 @@ import (
 // worker is one process that runs pipelines and answers for them: everything built from the configuration, in one place.
 type worker struct {
 	config config.Config
+	file   string // where config can be read, for people; "" if nowhere
 	id     string
 	log    *slog.Logger
 	roles  []string
 	slot   time.Duration // of archive and rollup files; 0 is the usual
+	// shipped runs the pipelines of the library instead of configured ones.
+	shipped bool
 
 	source   *kafka.Source
 	producer *sinkkafka.Client
@@ -58,7 +61,7 @@ func (w *worker) open(ctx context.Context) (err error) {
 		return err
 	}
 	c := components(stores{redis: w.redis, objects: w.objects, kafka: w.producer, slot: w.slot})
-	if w.plans, err = loadPlans(c, w.config.Pipelines, w.slot); err != nil {
+	if w.plans, err = w.loadPlans(c); err != nil {
 		return err
 	}
 	w.plans = append(w.plans, commandsPlan(w.db.Alerts()))
@@ -134,11 +137,15 @@ func (w *worker) wait(ctx context.Context, what string, open func(context.Contex
 }
 
 // loadPlans compiles the configured pipelines, and the archives that they ask for.
-func loadPlans(c *pipelines.Components, paths []string, slot time.Duration) ([]*engine.Plan, error) {
-	specs, err := pipelines.Load(c, paths...)
+func (w *worker) loadPlans(c *pipelines.Components) ([]*engine.Plan, error) {
+	specs, err := pipelines.Load(c, w.config.Pipelines...)
+	if w.shipped {
+		specs, err = pipelines.LoadLibrary(c)
+	}
 	if err != nil {
 		return nil, fail(exitUsage, err)
 	}
+	slot := w.slot
 	if slot == 0 {
 		slot = pipelines.CutSlot
 	}

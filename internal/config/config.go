@@ -197,6 +197,18 @@ func (c *Config) secrets() error {
 	return nil
 }
 
+// Write writes the configuration to a file that only this user can read, since it may hold passwords.
+func Write(name string, c *Config) error {
+	data, err := yaml.MarshalWithOptions(c, yaml.OmitEmpty())
+	if err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	return nil
+}
+
 // Validate reports every mistake that shows without asking a server.
 func (c *Config) Validate() error {
 	var errs []error

@@ -51,12 +51,8 @@ func Serve(ctx context.Context, l net.Listener, m *Metrics) error {
 	return err
 }
 
-// Logger writes text to w; verbose adds debug lines.
-func Logger(w io.Writer, verbose bool) *slog.Logger {
-	level := slog.LevelInfo
-	if verbose {
-		level = slog.LevelDebug
-	}
+// Logger writes text lines of the level and above to w.
+func Logger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
 

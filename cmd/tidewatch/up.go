@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewatch/tidewatch/internal/clock"
+	"github.com/tidewatch/tidewatch/internal/config"
+	"github.com/tidewatch/tidewatch/internal/devstack"
+	"github.com/tidewatch/tidewatch/sources/kafka"
+)
+
+// upFlags are what up is told.
+type upFlags struct {
+	dir, listen, kafka, admin string
+	demo                      []string
+	ephemeral                 bool
+	listenGiven               bool
+	postgres                  string
+	pipelines                 []string
+}
+
+// demos are the demos that exist.
+var demos = []string{"sim", "none"}
+
+func (a *app) upCommand() *cobra.Command {
+	var f upFlags
+	c := &cobra.Command{
+		Use: "up", Short: "Run everything on this machine, with a demo", Args: cobra.NoArgs,
+		Long: "Starts a broker, Redis, PostgreSQL and an object store on this machine, the shipped pipelines on top, and simulated hosts\n" +
+			"and users with planted incidents. Everything lies in one folder and is there again after the next start.\n" +
+			"It is one node and meant for trying out and development; see tidewatch serve for production.",
+		Example: "  tidewatch up\n  tidewatch up --demo none --pipelines my-pipelines\n  tidewatch up --ephemeral",
+		RunE: func(c *cobra.Command, _ []string) error {
+			f.listenGiven = c.Flags().Changed("listen")
+			return a.up(c.Context(), &f)
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.dir, "data-dir", "./tidewatch-data", "folder of everything that persists")
+	fl.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the API; the next free port if it is taken and not given")
+	fl.StringVar(&f.kafka, "kafka-listen", "127.0.0.1:9092", "address of the broker")
+	fl.StringVar(&f.admin, "admin-listen", "127.0.0.1:0", "address of /metrics")
+	fl.StringSliceVar(&f.demo, "demo", []string{"sim"}, "demos: "+strings.Join(demos, ", "))
+	fl.BoolVar(&f.ephemeral, "ephemeral", false, "keep nothing: use a temporary folder")
+	fl.StringVar(&f.postgres, "postgres", "", "DSN of a PostgreSQL to use instead of an own one")
+	fl.StringSliceVar(&f.pipelines, "pipelines", nil, "files and folders of pipelines; default the shipped ones")
+	return c
+}
+
+// upSlot is the length of archive and rollup files: short, so that files are seen soon.
+const upSlot = time.Minute
+
+func (a *app) up(ctx context.Context, f *upFlags) (err error) {
+	for _, d := range f.demo {
+		if !slices.Contains(demos, d) {
+			return fail(exitUsage, fmt.Errorf("--demo %s: there are %s", d, strings.Join(demos, ", ")))
+		}
+	}
+	began := clock.System{}.Now()
+	log := a.log(slog.LevelWarn)
+	d := devstack.Config{Dir: f.dir, KafkaListen: f.kafka, Ephemeral: f.ephemeral, PostgresDSN: f.postgres, Clock: clock.System{}, Log: log, Progress: a.say}
+	if f.ephemeral {
+		d.Dir = ""
+	}
+	stack, err := devstack.Start(ctx, d)
+	if err != nil {
+		return fail(exitConflict, err)
+	}
+	defer func() { err = errors.Join(err, stack.Close()) }()
+	listen, err := freeListen(f.listen, f.listenGiven)
+	if err != nil {
+		return err
+	}
+	c := config.Default()
+	c.Kafka.Brokers, c.Redis.URL, c.Postgres.DSN, c.Objects.URL = stack.Brokers(), stack.RedisURL(), stack.PostgresDSN(), stack.ObjectsURL()
+	c.HTTP.Listen, c.HTTP.Admin, c.Pipelines = listen, f.admin, f.pipelines
+	file := filepath.Join(stack.Dir(), "tidewatch.yaml")
+	if err := config.Write(file, &c); err != nil {
+		return err
+	}
+	w := &worker{config: c, file: file, id: "up", log: log, roles: []string{"worker", "api"}, slot: upSlot, shipped: len(f.pipelines) == 0}
+	if err := w.open(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	topics := []kafka.TopicSpec{{Name: "metrics", Partitions: demoPartitions}, {Name: "security", Partitions: demoPartitions}}
+	if err := w.source.EnsureTopics(ctx, topics); err != nil {
+		return err
+	}
+	a.banner(w, stack, clock.System{}.Now().Sub(began))
+	return a.runUp(ctx, w, stack, f)
+}
+
+// say tells what the start is doing.
+func (a *app) say(text string) {
+	if !a.quiet {
+		fmt.Fprintln(a.errs, text)
+	}
+}
+
+// freeListen is the address, or with the next free port if nobody insisted on this one.
+func freeListen(addr string, given bool) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", fail(exitUsage, fmt.Errorf("--listen: %q is not host:port", addr))
+	}
+	first, err := strconv.Atoi(port)
+	if err != nil {
+		return "", fail(exitUsage, fmt.Errorf("--listen: %q is not a port", port))
+	}
+	const tries = 50
+	for n := first; n < first+tries; n++ {
+		candidate := net.JoinHostPort(host, strconv.Itoa(n))
+		l, err := net.Listen("tcp", candidate)
+		if err == nil {
+			return candidate, l.Close()
+		}
+		if given {
+			return "", fail(exitConflict, fmt.Errorf("--listen %s: %w", addr, err))
+		}
+	}
+	return "", fail(exitConflict, fmt.Errorf("no free port from %d to %d: use --listen", first, first+tries-1))
+}
+
+func (a *app) banner(w *worker, stack *devstack.Stack, took time.Duration) {
+	if a.quiet {
+		return
+	}
+	fmt.Fprintf(a.errs, `
+tidewatch is up (%.1fs)
+
+  API       http://%s/api/v2/status
+  Kafka     %s   (topics metrics, security)
+  Redis     %s
+  folder    %s   everything that persists; stop with Ctrl-C, start again with the same command
+  config    %s   for the other commands: -c or TIDEWATCH_CONFIG
+
+try next
+  tidewatch query host-cpu --last 5m -c %s
+  tidewatch alert ls -c %s
+  duckdb -c "SELECT host, count(*) FROM read_parquet('%s/objects/raw/topic=metrics/**/*.parquet') GROUP BY host"
+
+`, took.Seconds(), w.config.HTTP.Listen, strings.Join(stack.Brokers(), ","), stack.RedisURL(), stack.Dir(), w.file, w.file, w.file, stack.Dir())
+}
+
+// runUp runs worker, demo and view until ctx is done or a part has died.
+func (a *app) runUp(ctx context.Context, w *worker, stack *devstack.Stack, f *upFlags) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	var errs [3]error
+	part := func(i int, run func(context.Context) error) {
+		wg.Go(func() {
+			err := run(ctx)
+			if err != nil && ctx.Err() == nil {
+				errs[i] = err
+				cancel(err)
+			}
+		})
+	}
+	part(0, func(ctx context.Context) error {
+		err := w.run(ctx)
+		cancel(err)
+		return err
+	})
+	if slices.Contains(f.demo, "sim") {
+		part(1, func(ctx context.Context) error { return simulate(ctx, w.config.Kafka.Brokers) })
+	}
+	part(2, func(ctx context.Context) error { return a.view(ctx, w) })
+	select {
+	case <-ctx.Done():
+	case <-stack.Died():
+		cancel(fmt.Errorf("a server of this stack has died: %w", stack.Err()))
+	}
+	wg.Wait()
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		errs[2] = errors.Join(errs[2], cause)
+	}
+	return errors.Join(errs[:]...)
+}
