@@ -37,7 +37,8 @@ func benchTable(rows int) (*Table, []stream.Time) {
 		time, text("name", 8, "http.server.duration.%d"), text("kind", 2, "kind%d"), text("unit", 4, "unit%d"), value,
 		text("tenant", 10, "t%d"), text("service", 200, "svc-%d"), text("host", 20000, "host-%d"),
 		text("attributes", 20000, `{"region":"eu-west-1","zone":"b","status":"200","version":"1.42.7","src_ip":"10.3.77.%d"}`),
-		{Name: "_partition", Required: true, Same: true, Column: stream.Column{Kind: stream.Int, Ints: []int64{3}}}, offset, stamp, size,
+		{Name: "_partition", Required: true, Same: true, Column: stream.Column{Kind: stream.Int, Ints: []int64{3}}},
+		offset, stamp, size,
 	}}, times
 }
 

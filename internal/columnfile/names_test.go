@@ -128,10 +128,22 @@ func FuzzMeta(f *testing.F) {
 			}
 		}
 		file := metaFile(t, []KeyValue{
-			{"tidewatch.format", format}, {"tidewatch.topic", topic}, {"tidewatch.incarnation", topic}, {"tidewatch.partition", partition},
-			{"tidewatch.first", first}, {"tidewatch.last", last}, {"tidewatch.rows", rows}, {"tidewatch.files", files}, {"tidewatch.controls", controls},
-			{"tidewatch.slot_start", first}, {"tidewatch.slot_end", last}, {"tidewatch.fragment", files}, {"tidewatch.provisional", version},
-			{"tidewatch.pipeline", topic}, {"tidewatch.output", topic}, {"tidewatch.instance", topic},
+			{"tidewatch.format", format},
+			{"tidewatch.topic", topic},
+			{"tidewatch.incarnation", topic},
+			{"tidewatch.partition", partition},
+			{"tidewatch.first", first},
+			{"tidewatch.last", last},
+			{"tidewatch.rows", rows},
+			{"tidewatch.files", files},
+			{"tidewatch.controls", controls},
+			{"tidewatch.slot_start", first},
+			{"tidewatch.slot_end", last},
+			{"tidewatch.fragment", files},
+			{"tidewatch.provisional", version},
+			{"tidewatch.pipeline", topic},
+			{"tidewatch.output", topic},
+			{"tidewatch.instance", topic},
 		})
 		if m, err := ReadRawMeta(file); err == nil && (m.Rows < 1 || m.First < 0 || m.Last < m.First) {
 			t.Fatalf("%+v is accepted", m)

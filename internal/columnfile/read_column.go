@@ -179,10 +179,9 @@ func (r *Reader) generic(p parquet.Page, unit int64, dst *stream.Column) error {
 		return fmt.Errorf("a page has %d values, its header says %d", got, n)
 	}
 	for _, v := range r.values {
-		switch {
-		case dst.Kind == stream.Float:
+		if dst.Kind == stream.Float {
 			dst.Floats = append(dst.Floats, number(v))
-		default:
+		} else {
 			dst.Ints = append(dst.Ints, scale(integer(v), unit))
 		}
 	}
@@ -195,8 +194,9 @@ func number(v parquet.Value) float64 {
 		return v.Double()
 	case parquet.Float:
 		return float64(v.Float())
+	default:
+		return float64(integer(v))
 	}
-	return float64(integer(v))
 }
 
 func integer(v parquet.Value) int64 {
@@ -209,6 +209,7 @@ func integer(v parquet.Value) int64 {
 		return int64(v.Int32())
 	case parquet.Int64:
 		return v.Int64()
+	default: // a null, or a kind that has no column of ours
 	}
 	return 0
 }

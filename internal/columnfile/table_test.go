@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -26,7 +27,7 @@ func drawColumn(t *rapid.T, name string, rows int) Column {
 		case !c.Required && rapid.IntRange(1, 10).Draw(t, "null") <= nulls:
 			c.AppendNull()
 		case kind == stream.String:
-			c.AppendString([]string{"", "long " + string(bytes.Repeat([]byte("x"), 200)), "ä€"}[v%3] + fmt.Sprint(v))
+			c.AppendString([]string{"", "long " + string(bytes.Repeat([]byte("x"), 200)), "ä€"}[v%3] + strconv.Itoa(v))
 		case kind == stream.Float:
 			c.AppendFloat([]float64{float64(v), -1 / float64(v), math.Inf(1), math.Copysign(0, -1), 0}[v%5])
 		case kind == stream.Bool:
@@ -304,7 +305,7 @@ func FuzzOpen(f *testing.F) {
 	}
 	c := Column{Name: "s", Column: stream.Column{Kind: stream.String, Dict: stream.NewDict()}}
 	for i := range 40 {
-		c.AppendString(fmt.Sprint(i % 7))
+		c.AppendString(strconv.Itoa(i % 7))
 	}
 	n := Column{Name: "n", Required: true, Column: stream.Column{Kind: stream.Int, Ints: make([]int64, 40)}}
 	data, err := w.Encode(&Table{Columns: []Column{c, n}, Meta: []KeyValue{{"k", "v"}}}, Order(make([]stream.Time, 40)))

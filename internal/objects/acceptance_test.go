@@ -18,6 +18,7 @@ import (
 
 // acceptance is what every store must pass. Each part works below its own prefix, so a store may be shared.
 func acceptance(t *testing.T, s stream.Objects) {
+	t.Helper()
 	parts := map[string]func(*testing.T, stream.Objects){
 		"put and get":           putAndGet,
 		"missing":               missingObjects,
@@ -37,6 +38,7 @@ func acceptance(t *testing.T, s stream.Objects) {
 }
 
 func putAndGet(t *testing.T, s stream.Objects) {
+	t.Helper()
 	for _, key := range []string{"put/a", "put/date=2026-11-23/hour=05/0-00000000000000000000-00000000000000000009.parquet", "put/umlaut-ä b+c%20&=.x", "put/empty"} {
 		want := []byte("content of " + key)
 		if key == "put/empty" {
@@ -60,6 +62,7 @@ func wantObject(t *testing.T, s stream.Objects, key string, want []byte) {
 }
 
 func missingObjects(t *testing.T, s stream.Objects) {
+	t.Helper()
 	if err := s.Put(t.Context(), "missing/folder/x", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +81,7 @@ func missingObjects(t *testing.T, s stream.Objects) {
 }
 
 func copyCreates(t *testing.T, s stream.Objects) {
+	t.Helper()
 	put := func(key, data string) {
 		if err := s.Put(t.Context(), key, []byte(data)); err != nil {
 			t.Fatal(err)
@@ -104,6 +108,7 @@ func copyCreates(t *testing.T, s stream.Objects) {
 }
 
 func racingCopies(t *testing.T, s stream.Objects) {
+	t.Helper()
 	const writers = 8
 	want := bytes.Repeat([]byte("same bytes "), 1000)
 	var group sync.WaitGroup
@@ -140,6 +145,7 @@ func list(t testing.TB, s stream.Objects, prefix string) (keys []string) {
 }
 
 func listInOrder(t *testing.T, s stream.Objects) {
+	t.Helper()
 	keys := []string{"list/a", "list/a-b/x", "list/a/x", "list/a.b", "list/a0", "list/b/c/d", "list/b/c.d", "list/ä", "list/z"}
 	keys = slices.DeleteFunc(keys, func(k string) bool { return k == "list/a" }) // a folder cannot also be an object
 	for i := range 40 {
@@ -160,6 +166,7 @@ func listInOrder(t *testing.T, s stream.Objects) {
 }
 
 func listStops(t *testing.T, s stream.Objects) {
+	t.Helper()
 	for _, key := range []string{"stop/a", "stop/b"} {
 		if err := s.Put(t.Context(), key, []byte(key)); err != nil {
 			t.Fatal(err)
@@ -176,6 +183,7 @@ func listStops(t *testing.T, s stream.Objects) {
 }
 
 func refusedKeys(t *testing.T, s stream.Objects) {
+	t.Helper()
 	for _, key := range []string{"", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", "./a", "a/.", "a\x00b", "a\nb", `a\b`, "\xff", reserved + "/x", strings.Repeat("k", 300), strings.Repeat("k/", 500) + "k"} {
 		_, err := s.Get(t.Context(), key)
 		for verb, err := range map[string]error{
@@ -193,6 +201,7 @@ func refusedKeys(t *testing.T, s stream.Objects) {
 }
 
 func bigObject(t *testing.T, s stream.Objects) {
+	t.Helper()
 	data := make([]byte, 40<<20) // more than clients like to send in one part
 	for i := range data {
 		data[i] = byte(i * i >> 7)
@@ -208,6 +217,7 @@ func bigObject(t *testing.T, s stream.Objects) {
 
 // putBesideDelete prunes and makes the same directories at once.
 func putBesideDelete(t *testing.T, s stream.Objects) {
+	t.Helper()
 	var group sync.WaitGroup
 	failed := make([]error, 4)
 	for i := range failed {
@@ -239,6 +249,7 @@ func insist(call func() error) error {
 
 // likeAMap compares random calls with a map.
 func likeAMap(t *testing.T, s stream.Objects) {
+	t.Helper()
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		run++
@@ -296,6 +307,7 @@ func must(t rapid.TB, err error) {
 }
 
 func cancelled(t *testing.T, s stream.Objects) {
+	t.Helper()
 	if err := s.Put(t.Context(), "cancelled/x", []byte("x")); err != nil {
 		t.Fatal(err)
 	}

@@ -158,7 +158,7 @@ func (b *bucket) Get(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, b.failure("get", key, err)
 	}
-	defer object.Close()
+	defer closeRead(object)
 	info, err := object.Stat()
 	if err != nil {
 		return nil, b.failure("get", key, err)

@@ -193,9 +193,8 @@ func TestBucketOnARealServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	real := s.(*bucket)
-	real.page = 7
-	acceptance(t, real)
+	s.(*bucket).page = 7
+	acceptance(t, s)
 	t.Run("wrong secret", func(t *testing.T) {
 		_, err := Open(t.Context(), Config{URL: "s3://" + b.Bucket, Endpoint: b.Endpoint, AccessKey: testAccess, SecretKey: testSecret})
 		wantRefusal(t, err, stream.Fatal, "refuses the credentials")

@@ -60,12 +60,10 @@ const escapes = "path escapes from parent"
 
 // plainCause is the text below the path of an error, which is known already.
 func plainCause(err error) string {
-	var path *fs.PathError
-	var link *os.LinkError
-	switch {
-	case errors.As(err, &path):
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err.Error()
-	case errors.As(err, &link):
+	}
+	if link, ok := errors.AsType[*os.LinkError](err); ok {
 		return link.Err.Error()
 	}
 	return err.Error()
@@ -74,15 +72,13 @@ func plainCause(err error) string {
 // bucketFailure explains an error of an S3 client. Server and address are named by the configuration's endpoint only.
 func (b *bucket) failure(verb, key string, err error) error {
 	key = clip(key)
-	var answer minio.ErrorResponse
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[minio.ErrorResponse](err); ok {
 		return b.answered(verb, key, answer, err)
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fail(stream.Retry, err, "%s object %s: %s did not answer in time", verb, key, b.where)
 	}
-	var request *url.Error
-	if errors.As(err, &request) {
+	if request, ok := errors.AsType[*url.Error](err); ok {
 		err = request.Err // without the address, which may be signed
 	}
 	return fail(stream.Retry, err, "%s object %s: %s cannot be reached: %s", verb, key, b.where, b.redact(err.Error()))
@@ -107,10 +103,13 @@ func (b *bucket) answered(verb, key string, a minio.ErrorResponse, err error) er
 	return fail(kind, err, "%s object %s: %s answers %s (status %d)", verb, key, b.where, b.redact(a.Code), a.StatusCode)
 }
 
+// statusClientClosed is what some proxies answer when they have lost the connection.
+const statusClientClosed = 499
+
 // transient names the answers below 500 that pass by waiting.
 func transient(a minio.ErrorResponse) bool {
 	switch a.StatusCode {
-	case 408, 409, 425, 429, 499:
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests, statusClientClosed:
 		return true
 	}
 	switch a.Code {

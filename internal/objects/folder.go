@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -37,7 +38,7 @@ func openFolder(dir string) (*folder, error) {
 	if err != nil {
 		return nil, folderFailure("open", ".", f.dir, err)
 	}
-	defer root.Close()
+	defer closeRead(root)
 	if err := sweep(root); err != nil {
 		return nil, folderFailure("open", ".", f.dir, err)
 	}
@@ -51,7 +52,7 @@ func sweep(root *os.Root) error {
 	if err != nil {
 		return err
 	}
-	defer root.Remove(name)
+	defer func() { _ = root.Remove(name) }()
 	fresh, err := root.Stat(name)
 	if err != nil {
 		return err
@@ -69,6 +70,9 @@ func sweep(root *os.Root) error {
 	}
 	return nil
 }
+
+// closeRead closes what nothing was written to, so it has nothing to lose.
+func closeRead(c io.Closer) { _ = c.Close() }
 
 // Put implements stream.Objects.
 func (f *folder) Put(_ context.Context, key string, data []byte) error {
@@ -154,14 +158,16 @@ func (f *folder) Delete(_ context.Context, key string) error {
 		if err := root.Remove(key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		for dir := path.Dir(key); dir != "."; dir = path.Dir(dir) {
-			if root.Remove(dir) != nil {
-				break // not empty
-			}
-		}
+		prune(root, path.Dir(key))
 		return nil
 	})
 	return err
+}
+
+// prune removes a directory and those above it up to the first that is not empty.
+func prune(root *os.Root, dir string) {
+	for ; dir != "." && root.Remove(dir) == nil; dir = path.Dir(dir) {
+	}
 }
 
 // do checks the key, opens the folder and explains what failed.
@@ -173,7 +179,7 @@ func (f *folder) do(verb, key string, work func(root *os.Root) error) error {
 	if err != nil {
 		return fail(stream.Retry, err, "%s object %s: the folder %s is gone: %s; mount or create it", verb, clip(key), f.dir, plainCause(err))
 	}
-	defer root.Close()
+	defer closeRead(root)
 	err = work(root)
 	switch {
 	case err == nil:

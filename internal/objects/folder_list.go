@@ -22,7 +22,7 @@ func (f *folder) List(ctx context.Context, prefix string, visit func(stream.Obje
 	if err != nil {
 		return fail(stream.Retry, err, "list object %s*: the folder %s is gone: %s; mount or create it", clip(prefix), f.dir, plainCause(err))
 	}
-	defer root.Close()
+	defer closeRead(root)
 	dir := "."
 	if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
 		dir = prefix[:i]

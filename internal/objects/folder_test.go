@@ -37,7 +37,7 @@ func TestFolderWithoutHardLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer root.Close()
+	defer closeRead(root)
 	if err := copyWithoutLink(root, "staged/x", "visible/deep/x"); err != nil {
 		t.Fatal(err)
 	}

@@ -15,9 +15,16 @@ import (
 func benchBatches(b *testing.B, attributes int) []*stream.Batch {
 	b.Helper()
 	schema := &stream.Schema{Fields: []stream.Field{
-		{Name: "time", Kind: stream.Timestamp}, {Name: "name", Kind: stream.String}, {Name: "kind", Kind: stream.String}, {Name: "unit", Kind: stream.String},
-		{Name: "value", Kind: stream.Float}, {Name: "tenant", Kind: stream.String}, {Name: "service", Kind: stream.String}, {Name: "host", Kind: stream.String},
-		{Name: "producer", Kind: stream.String}, {Name: "attributes", Kind: stream.String},
+		{Name: "time", Kind: stream.Timestamp},
+		{Name: "name", Kind: stream.String},
+		{Name: "kind", Kind: stream.String},
+		{Name: "unit", Kind: stream.String},
+		{Name: "value", Kind: stream.Float},
+		{Name: "tenant", Kind: stream.String},
+		{Name: "service", Kind: stream.String},
+		{Name: "host", Kind: stream.String},
+		{Name: "producer", Kind: stream.String},
+		{Name: "attributes", Kind: stream.String},
 	}}
 	r := rand.New(rand.NewPCG(1, 2))
 	shared := stream.NewBatch(schema)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ func foreignEvents() []event {
 	for i := range events {
 		e := event{
 			offset: int64(i * 3), time: start.Add(time.Duration(i)*time.Second + 123456789), timestamp: start.Add(time.Duration(i) * time.Second), bytes: uint32(200 + i%9),
-			fields: [8]any{"m" + fmt.Sprint(i%3), float64(i-1500) / 7, int64(-i), i%2 == 0, "host-" + fmt.Sprint(i%40), "ä€😀", fmt.Sprintf(`{"request":"%d"}`, i), start.Add(time.Duration(i))},
+			fields: [8]any{"m" + strconv.Itoa(i%3), float64(i-1500) / 7, int64(-i), i%2 == 0, "host-" + strconv.Itoa(i%40), "ä€😀", fmt.Sprintf(`{"request":"%d"}`, i), start.Add(time.Duration(i))},
 		}
 		for k := range e.fields {
 			if (i+k)%11 == 0 {

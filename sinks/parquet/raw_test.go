@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,9 +17,15 @@ import (
 )
 
 var testSchema = &stream.Schema{Fields: []stream.Field{
-	{Name: "time", Kind: stream.Timestamp}, {Name: "name", Kind: stream.String}, {Name: "value", Kind: stream.Float},
-	{Name: "n", Kind: stream.Int}, {Name: "ok", Kind: stream.Bool}, {Name: "host", Kind: stream.String},
-	{Name: "service", Kind: stream.String}, {Name: "attributes", Kind: stream.String}, {Name: "seen", Kind: stream.Timestamp},
+	{Name: "time", Kind: stream.Timestamp},
+	{Name: "name", Kind: stream.String},
+	{Name: "value", Kind: stream.Float},
+	{Name: "n", Kind: stream.Int},
+	{Name: "ok", Kind: stream.Bool},
+	{Name: "host", Kind: stream.String},
+	{Name: "service", Kind: stream.String},
+	{Name: "attributes", Kind: stream.String},
+	{Name: "seen", Kind: stream.Timestamp},
 }}
 
 var testPartition = stream.Partition{Topic: "metrics", Number: 3, Incarnation: "topic-id"}
@@ -44,7 +51,7 @@ func drawEvents(t *rapid.T) []event {
 		e := event{
 			offset: offset, time: start.Add(time.Duration(rapid.IntRange(-3, 5).Draw(t, "time")) * 400 * time.Millisecond),
 			timestamp: start.Add(time.Duration(i) * time.Millisecond), bytes: uint32(i), fields: [8]any{
-				"m" + fmt.Sprint(i%3), float64(i) / 3, int64(-i), i%2 == 0, "host-" + fmt.Sprint(i%4), "svc", `{"a":"` + fmt.Sprint(i%5) + `"}`, stream.Time(i),
+				"m" + strconv.Itoa(i%3), float64(i) / 3, int64(-i), i%2 == 0, "host-" + strconv.Itoa(i%4), "svc", `{"a":"` + strconv.Itoa(i%5) + `"}`, stream.Time(i),
 			},
 		}
 		for k := range e.fields {

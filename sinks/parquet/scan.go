@@ -3,6 +3,7 @@ package parquet
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,12 +29,12 @@ func All() Query { return Query{From: stream.NoTime, To: stream.MaxTime} }
 // error ends the scan and comes back unchanged. Files outside the time range are not fetched, row groups outside it and
 // columns that are not wanted are not decoded.
 func ScanRaw(ctx context.Context, store stream.Objects, topic string, q Query, visit func(columnfile.RawMeta, *stream.Batch) error) error {
-	s := scan{ctx: ctx, store: store, query: q}
+	s := scan{store: store, query: q}
 	hourOf := func(key string) (stream.Time, bool) {
 		n, ok := columnfile.ParseRawName(key)
 		return n.Hour, ok
 	}
-	return s.files(columnfile.RawPrefix(topic), hourOf, func(f *columnfile.File) error {
+	return s.files(ctx, columnfile.RawPrefix(topic), hourOf, func(f *columnfile.File) error {
 		meta, err := columnfile.ReadRawMeta(f)
 		if err != nil {
 			return err
@@ -46,12 +47,12 @@ func ScanRaw(ctx context.Context, store stream.Objects, topic string, q Query, v
 // window and version, complete slots in slot order, with Phase Final: as a sink of closed windows takes them. A window may come more than once,
 // provisional first: the highest revision is valid. Otherwise it is ScanRaw.
 func ScanRollups(ctx context.Context, store stream.Objects, of columnfile.RollupName, q Query, visit func(columnfile.RollupMeta, *stream.Batch) error) error {
-	s := scan{ctx: ctx, store: store, query: q}
+	s := scan{store: store, query: q}
 	hourOf := func(key string) (stream.Time, bool) {
 		hour, name, ok := columnfile.ParseRollupHour(key)
 		return hour, ok && (of.Instance == "" || strings.HasPrefix(name, columnfile.InstancePrefix(of.Instance)))
 	}
-	return s.files(columnfile.RollupPrefix(of.Pipeline, of.Output), hourOf, func(f *columnfile.File) error {
+	return s.files(ctx, columnfile.RollupPrefix(of.Pipeline, of.Output), hourOf, func(f *columnfile.File) error {
 		meta, err := columnfile.ReadRollupMeta(f)
 		if err != nil || of.Instance != "" && meta.Instance != of.Instance {
 			return err
@@ -62,7 +63,6 @@ func ScanRollups(ctx context.Context, store stream.Objects, of columnfile.Rollup
 
 // scan is a scan in progress.
 type scan struct {
-	ctx    context.Context // of the one call that the scan lives in
 	store  stream.Objects
 	query  Query
 	reader columnfile.Reader
@@ -75,10 +75,10 @@ type scan struct {
 const maxDays = 400
 
 // files fetches the files whose hour meets the query, in the order of keys.
-func (s *scan) files(prefix string, hourOf func(key string) (stream.Time, bool), read func(*columnfile.File) error) error {
+func (s *scan) files(ctx context.Context, prefix string, hourOf func(key string) (stream.Time, bool), read func(*columnfile.File) error) error {
 	var keys []string
 	for _, p := range s.prefixes(prefix) {
-		err := s.store.List(s.ctx, p, func(o stream.Object) error {
+		err := s.store.List(ctx, p, func(o stream.Object) error {
 			// An hour of rollups holds windows that end up to its own end, so both kinds meet the query alike.
 			hour, ok := hourOf(o.Key)
 			if ok && hour.Add(time.Hour) > s.query.From && hour < s.query.To {
@@ -91,7 +91,10 @@ func (s *scan) files(prefix string, hourOf func(key string) (stream.Time, bool),
 		}
 	}
 	for _, key := range keys {
-		f, err := open(s.ctx, s.store, key)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		f, err := open(ctx, s.store, key)
 		if err == nil {
 			err = read(f)
 		}
@@ -195,12 +198,7 @@ func added(f *columnfile.File, name string) bool {
 	if f.Schema().Index(columnfile.ColumnWindowEnd) < 0 {
 		return false
 	}
-	for _, c := range rollupColumns() {
-		if c == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(rollupColumns(), name)
 }
 
 // stretches calls visit for every run of rows that are the same, and keeps its error.
@@ -215,5 +213,5 @@ func (s *scan) stretches(b *stream.Batch, same func(i, j int) bool, visit func(l
 		}
 		lo = hi
 	}
-	return s.ctx.Err()
+	return nil
 }

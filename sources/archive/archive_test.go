@@ -88,6 +88,7 @@ func drawLog(t *rapid.T) []stream.Message {
 
 // decode is what a live reader makes of the records.
 func decode(t testing.TB, log []stream.Message, fields ...string) *stream.Batch {
+	t.Helper()
 	d := decoder(t, fields...)
 	b := stream.NewBatch(d.Schema())
 	for i := range log {
@@ -101,6 +102,7 @@ func decode(t testing.TB, log []stream.Message, fields ...string) *stream.Batch 
 
 // write archives the records in parts.
 func write(t testing.TB, store stream.Objects, log []stream.Message, cuts []int) {
+	t.Helper()
 	sink, err := parquet.NewRaw(parquet.RawConfig{Objects: store, Partition: partition})
 	if err != nil {
 		t.Fatal(err)
@@ -155,14 +157,18 @@ func config(store stream.Objects) archive.Config {
 	return c
 }
 
+// closed closes a reader at the end of a test.
+func closed(t testing.TB, r stream.Reader) {
+	t.Helper()
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // readAll reads a partition to its end, and checks that the inputs follow on each other.
 func readAll(t testing.TB, r stream.Reader, from int64) (rows []string) {
 	t.Helper()
-	defer func() {
-		if err := r.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}()
+	defer closed(t, r)
 	for next := from; ; {
 		in, err := r.Read(context.Background())
 		if errors.Is(err, io.EOF) {
@@ -254,7 +260,7 @@ func TestManyPortions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer closed(t, r)
 	for failures := 0; ; {
 		away.failing = failures < 3
 		in, err := r.Read(t.Context())
@@ -302,7 +308,7 @@ func TestDictionariesGoOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer closed(t, r)
 	var generation uint64
 	names := map[uint32]string{}
 	for range 2 {
@@ -334,7 +340,7 @@ func TestDictionariesEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer closed(t, r)
 	for _, want := range []int{40, 2} {
 		in, err := r.Read(t.Context())
 		if err != nil {
@@ -359,7 +365,7 @@ func TestAssignEndsWithTheReaders(t *testing.T) {
 			return err
 		}
 		go func() {
-			defer r.Close()
+			defer closed(t, r)
 			for err = nil; err == nil; {
 				_, err = r.Read(context.Background())
 			}
@@ -409,7 +415,7 @@ func TestProgressAndControls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer closed(t, r)
 	if _, err := r.Read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -449,40 +455,33 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestDamage: parts that overlap, files that are missing and files of another topic are told apart.
+// TestDamage: parts that overlap, files that are missing, renamed or no Parquet files are told apart.
 func TestDamage(t *testing.T) {
-	for name, c := range map[string]struct {
-		damage func(t *testing.T, store stream.Objects)
+	name := columnfile.RawName{Topic: "metrics", Partition: 2, First: 0, Last: 2999, Hour: start.Floor(time.Hour)}
+	for what, c := range map[string]struct {
+		damage func(s *memory)
 		says   string
 	}{
-		"overlap": {func(t *testing.T, s stream.Objects) { write(t, s, simpleLog(5, 20, start), nil) }, "overlaps with that of"},
-		"missing hour": {func(t *testing.T, s stream.Objects) {
-			del(t, s, columnfile.RawName{Topic: "metrics", Partition: 2, First: 0, Last: 2999, Hour: start.Floor(time.Hour)}.Key())
-		}, "has 2 files, found are 1"},
-		"renamed": {func(t *testing.T, s stream.Objects) {
-			n := columnfile.RawName{Topic: "metrics", Partition: 2, First: 0, Last: 2999, Hour: start.Floor(time.Hour)}
-			for _, n.Hour = range []stream.Time{n.Hour, n.Hour.Add(time.Hour)} {
-				from := n.Key()
-				n.Last = 3000
-				if err := s.Copy(t.Context(), from, n.Key()); err != nil {
-					t.Fatal(err)
-				}
-				n.Last = 2999
-				del(t, s, from)
+		"overlap":      {func(s *memory) { write(t, s, simpleLog(5, 20, start), nil) }, "overlaps with that of"},
+		"missing hour": {func(s *memory) { delete(s.objects, name.Key()) }, "has 2 files, found are 1"},
+		"renamed": {func(s *memory) {
+			for _, hour := range []stream.Time{name.Hour, name.Hour.Add(time.Hour)} {
+				from, to := name, name
+				from.Hour, to.Hour, to.Last = hour, hour, 3000
+				s.objects[to.Key()] = s.objects[from.Key()]
+				delete(s.objects, from.Key())
 			}
 		}, "the file was renamed"},
-		"no Parquet": {func(t *testing.T, s stream.Objects) {
-			key := columnfile.RawName{Topic: "metrics", Partition: 2, First: 0, Last: 2999, Hour: start.Floor(time.Hour)}.Key()
-			if err := s.Put(t.Context(), key, []byte("rubbish")); err != nil {
-				t.Fatal(err)
-			}
-		}, "the file is damaged"},
+		"no Parquet": {func(s *memory) { s.objects[name.Key()] = []byte("rubbish") }, "the file is damaged"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(what, func(t *testing.T) {
 			store := newMemory()
 			write(t, store, simpleLog(0, 3000, start), nil)
-			c.damage(t, store)
-			err := readFails(store, t)
+			if store.objects[name.Key()] == nil {
+				t.Fatalf("%s is missing", name.Key())
+			}
+			c.damage(store)
+			err := readFails(t, store)
 			if err == nil || stream.KindOfError(err) != stream.Fatal || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("%v; want %q", err, c.says)
 			}
@@ -490,17 +489,8 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-func del(t *testing.T, s stream.Objects, key string) {
+func readFails(t *testing.T, store stream.Objects) error {
 	t.Helper()
-	if _, err := s.Get(t.Context(), key); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Delete(t.Context(), key); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func readFails(store stream.Objects, t *testing.T) error {
 	source, err := archive.Open(t.Context(), config(store))
 	if err != nil {
 		return err
@@ -509,7 +499,7 @@ func readFails(store stream.Objects, t *testing.T) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer closed(t, r)
 	for err == nil {
 		_, err = r.Read(t.Context())
 	}

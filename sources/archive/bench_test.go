@@ -66,7 +66,7 @@ func replay(b *testing.B, source *archive.Source, fields []string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer r.Close()
+	defer closed(b, r)
 	for {
 		if _, err := r.Read(b.Context()); errors.Is(err, io.EOF) {
 			return

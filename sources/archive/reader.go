@@ -20,7 +20,7 @@ type Reader struct {
 	end       int64
 	next      int64 // offset
 
-	ahead context.Context // of the fetching goroutine, which outlives a call of Read
+	ahead context.Context //nolint:containedctx // of the fetching goroutine, which outlives a call of Read
 	stop  context.CancelFunc
 	inbox chan loaded // nil while nothing is in flight
 
