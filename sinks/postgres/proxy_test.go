@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -92,7 +93,7 @@ func (p *lossy) answers(client, server net.Conn) {
 			return
 		}
 		if !swallow {
-			if _, err := client.Write(append(head, body...)); err != nil {
+			if _, err := client.Write(slices.Concat(head, body)); err != nil {
 				return
 			}
 		}
