@@ -367,6 +367,39 @@ func (k *worker) end(t testing.TB) error {
 	}
 }
 
+func TestForbiddenTopic(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "in"))
+	s := newSource(t, c.ListenAddrs(), nil)
+	p := partitionOf(t, s, "in", 0)
+	r := open(t, s, p, 0)
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	wantKind(t, readError(t, r), stream.Fatal, "TOPIC_AUTHORIZATION_FAILED", "access rules")
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	_, err := s.Open(testContext(t), p, 0, values{})
+	wantKind(t, err, stream.Fatal, "TOPIC_AUTHORIZATION_FAILED", "access rules")
+	err = newWorld(t).start(newSource(t, c.ListenAddrs(), func(cfg *Config) { cfg.Topics = []string{"in"} }), "a", nil).end(t)
+	wantKind(t, err, stream.Fatal, "TOPIC_AUTHORIZATION_FAILED", "access rules")
+}
+
+func TestForbiddenGroup(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "in"))
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.GroupAuthorizationFailed, Count: -1})
+	err := newWorld(t).start(newSource(t, c.ListenAddrs(), func(cfg *Config) { cfg.Topics = []string{"in"} }), "a", nil).end(t)
+	wantKind(t, err, stream.Fatal, "GROUP_AUTHORIZATION_FAILED", "access rules")
+}
+
+func TestErrorsThatPass(t *testing.T) {
+	c := newCluster(t, kfake.SeedTopics(1, "in"))
+	produce(t, newProducer(t, c.ListenAddrs()), "in", 0, numbered(0, 10)...)
+	s := newSource(t, c.ListenAddrs(), nil)
+	r := open(t, s, partitionOf(t, s, "in", 0), 0)
+	for _, e := range []*kerr.Error{kerr.NotLeaderForPartition, kerr.KafkaStorageError, kerr.UnknownTopicID, kerr.OffsetOutOfRange, kerr.UnknownServerError} {
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: e, Count: 2})
+	}
+	var g got
+	g.until(t, r, 10)
+}
+
 func TestTruncatedLogIsNoticed(t *testing.T) {
 	c := newCluster(t, kfake.SeedTopics(1, "in"))
 	produce(t, newProducer(t, c.ListenAddrs()), "in", 0, numbered(0, 10)...)

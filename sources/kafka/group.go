@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -18,15 +19,16 @@ import (
 // paused, so it never fetches. The callbacks of the client come from its own goroutine and are handed to Assign's, which
 // is the only one that calls change.
 type membership struct {
-	s       *Source
-	client  *kgo.Client
-	change  func(gained, lost []stream.Partition) error
-	turns   chan turn
-	failed  chan error
-	quit    chan struct{} // closed when Assign no longer listens
-	held    map[stream.Partition]bool
-	missing []string // topics that do not exist yet
-	said    []string // those that the log has named
+	s         *Source
+	client    *kgo.Client
+	change    func(gained, lost []stream.Partition) error
+	turns     chan turn
+	failed    chan error
+	quit      chan struct{} // closed when Assign no longer listens
+	held      map[stream.Partition]bool
+	disturbed atomic.Bool // since the last assignment
+	missing   []string    // topics that do not exist yet
+	said      []string    // those that the log has named
 }
 
 // turn is a change of the assignment. The group waits until done is closed.
@@ -213,7 +215,9 @@ func (m *membership) judge(err error) {
 	case kafkaclient.Denied(err):
 		err = fmt.Errorf("join group %s: %w; let the brokers' access rules allow this user to read the group and its topics", c.GroupID, err)
 	default:
-		c.Log.Warn("consumer group is disturbed; joining again", "group", c.GroupID, "error", err)
+		if !m.disturbed.Swap(true) { // an outage is reported once
+			c.Log.Warn("consumer group is disturbed; joining again", "group", c.GroupID, "error", err)
+		}
 		return
 	}
 	select {

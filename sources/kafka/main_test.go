@@ -26,6 +26,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(testservers.Keep(m)) }
 
+var (
+	_ stream.Source = (*Source)(nil)
+	_ stream.Reader = (*Reader)(nil)
+)
+
 // patienceOfTests is how long a test waits for what must happen.
 const patienceOfTests = 30 * time.Second
 

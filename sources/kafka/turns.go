@@ -15,6 +15,9 @@ import (
 // take tells the engine about a turn.
 func (m *membership) take(ctx context.Context, t turn) error {
 	defer close(t.done)
+	if len(t.gained) > 0 {
+		m.disturbed.Store(false)
+	}
 	gained, err := m.gain(ctx, t.gained)
 	if err != nil || ctx.Err() != nil {
 		return err
