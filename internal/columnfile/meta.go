@@ -22,7 +22,6 @@ const (
 	ColumnRevision    = "revision"
 	ColumnProvisional = "provisional"
 	ColumnSlot        = "_slot"
-	ColumnStep        = "_step"
 )
 
 // The formats of the files' content.

@@ -155,7 +155,7 @@ func TestForeignReaders(t *testing.T) {
 		host := fmt.Sprintf("host-%d", i)
 		b := stream.NewBatch(rollupSchema)
 		appendRollup(b, host, end)
-		rollups = append(rollups, plain(start, end, "acme", host, b.Cols[2].Value(0), b.Cols[3].Ints[0], 2, false, slotOf(host), 77, 1))
+		rollups = append(rollups, plain(start, end, "acme", host, b.Cols[2].Value(0), b.Cols[3].Ints[0], 2, false, slotOf(host)))
 	}
 	wantSeen(t, seen, "duckdb rollups", rollups)
 	wantSeen(t, seen, "pyarrow schema", []any{

@@ -26,7 +26,6 @@ type rollupPart struct {
 // run is the rows of one batch.
 type run struct {
 	window   stream.Window
-	version  stream.Version
 	revision uint32
 	rows     int
 }
@@ -42,12 +41,12 @@ func (p *rollupPart) take(b *stream.Batch) error {
 		p.slots = append(p.slots, make([]uint8, p.count-len(p.slots))...)
 		p.slots = takeAll(p.slots, b.Slot, b.Len())
 	}
-	p.runs = append(p.runs, run{window: b.Window, version: b.Version, revision: b.Revision, rows: b.Len()})
+	p.runs = append(p.runs, run{window: b.Window, revision: b.Revision, rows: b.Len()})
 	p.count += b.Len()
 	return nil
 }
 
-func (p *rollupPart) size() int64 { return p.columns.size() + int64(cap(p.slots)+56*cap(p.runs)) }
+func (p *rollupPart) size() int64 { return p.columns.size() + int64(cap(p.slots)+32*cap(p.runs)) }
 
 // runOfRow lists the run of every row.
 func (p *rollupPart) runOfRow() []uint32 {
@@ -60,8 +59,8 @@ func (p *rollupPart) runOfRow() []uint32 {
 	return of
 }
 
-// order sorts rows by window, slot, the columns from the left, revision and version: by what the rows say, and never by
-// the numbers of groups or strings, which depend on the task's past.
+// order sorts rows by window, slot, the columns from the left, and revision: by what the rows say, and never by the numbers
+// of groups or strings, which depend on the task's past.
 func (p *rollupPart) order() []uint32 {
 	of, ranks := p.runOfRow(), p.ranks()
 	rows := make([]uint32, p.count)
@@ -77,7 +76,7 @@ func (p *rollupPart) order() []uint32 {
 		for i := 0; c == 0 && i < len(p.cols); i++ {
 			c = compareRows(&p.cols[i], ranks[i], a, b)
 		}
-		return cmp.Or(c, cmp.Compare(ra.revision, rb.revision), ra.version.Compare(rb.version))
+		return cmp.Or(c, cmp.Compare(ra.revision, rb.revision))
 	})
 	return rows
 }
@@ -125,7 +124,8 @@ func bool2int(b bool) int {
 	return 0
 }
 
-// table lists the columns of a file of rollups.
+// table lists the columns of a file of rollups. The version of the state is not among them: in a re-keyed pipeline it
+// counts offsets of the internal topic, and those depend on how often the first stage was restarted.
 func (p *rollupPart) table(meta columnfile.RollupMeta) (*columnfile.Table, error) {
 	t := &columnfile.Table{Meta: meta.KeyValues(), SortedBy: []string{columnfile.ColumnWindowEnd, columnfile.ColumnWindowStart}}
 	byRun := func(name string, kind stream.Kind, value func(*run) int64) {
@@ -156,8 +156,6 @@ func (p *rollupPart) table(meta columnfile.RollupMeta) (*columnfile.Table, error
 		}
 		t.Columns = append(t.Columns, required(columnfile.ColumnSlot, stream.Int, ints))
 	}
-	byRun(columnfile.ColumnOffset, stream.Int, func(r *run) int64 { return r.version.Offset })
-	byRun(columnfile.ColumnStep, stream.Int, func(r *run) int64 { return int64(r.version.Step) })
 	return t, nil
 }
 

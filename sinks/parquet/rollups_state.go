@@ -65,8 +65,6 @@ func (p *rollupPart) snapshot(w *stream.StateWriter) {
 	for _, r := range p.runs {
 		w.Int(int64(r.window.Start))
 		w.Int(int64(r.window.End))
-		w.Int(r.version.Offset)
-		w.Uint(uint64(r.version.Step))
 		w.Uint(uint64(r.revision))
 		w.Uint(uint64(r.rows))
 	}
@@ -83,11 +81,11 @@ func (p *rollupPart) restore(s *stream.StateReader) error {
 	p.slot, p.fragment = stream.Time(s.Int()), int(s.Uint())
 	p.provisional, p.closed = s.Uint() != 0, s.Uint() != 0
 	p.version = stream.Version{Offset: s.Int(), Step: uint32(s.Uint())}
-	p.runs = make([]run, s.Len(6))
+	p.runs = make([]run, s.Len(4))
 	for i := range p.runs {
 		p.runs[i] = run{
-			window:  stream.Window{Start: stream.Time(s.Int()), End: stream.Time(s.Int())},
-			version: stream.Version{Offset: s.Int(), Step: uint32(s.Uint())}, revision: uint32(s.Uint()), rows: int(s.Uint()),
+			window:   stream.Window{Start: stream.Time(s.Int()), End: stream.Time(s.Int())},
+			revision: uint32(s.Uint()), rows: int(s.Uint()),
 		}
 		if n := p.runs[i].rows; n < 0 || n > maxRun {
 			return fmt.Errorf("a batch of %d rows cannot be", n)

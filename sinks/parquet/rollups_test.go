@@ -51,7 +51,6 @@ type finalWindow struct {
 	end         stream.Time
 	provisional bool
 	revision    uint32
-	version     stream.Version
 }
 
 // groups of a window are a function of its end.
@@ -74,13 +73,13 @@ func drawCrossings(t *rapid.T) (steps []crossing) {
 		if rapid.IntRange(0, 3).Draw(t, "tick") == 0 {
 			mark, at.Step = mark.Add(ahead), 1
 			for e := max(final, provisional).Add(windowSize); e.Add(lateness) <= mark; e = e.Add(windowSize) {
-				step.final, provisional = append(step.final, finalWindow{e, true, 0, at}), e
+				step.final, provisional = append(step.final, finalWindow{e, true, 0}), e
 			}
 		} else {
 			record = record.Add(ahead)
 			mark = max(mark, record)
 			for e := final.Add(windowSize); e.Add(lateness) <= record; e = e.Add(windowSize) {
-				w := finalWindow{e, false, 0, at}
+				w := finalWindow{e, false, 0}
 				if e <= provisional {
 					w.revision = 1
 				}
@@ -100,7 +99,8 @@ func apply(t *rapid.T, sink *Rollups, step crossing) {
 		rows := rapid.Permutation(w.groups()).Draw(t, "order of groups")
 		b.Reset()
 		b.Phase, b.Window = stream.Final, stream.Window{Start: w.end.Add(-windowSize), End: w.end}
-		b.Version, b.Revision, b.Provisional = w.version, w.revision, w.provisional
+		b.Revision, b.Provisional = w.revision, w.provisional
+		b.Version.Offset = rapid.Int64Range(0, 9).Draw(t, "offset of the internal topic")
 		slices.SortStableFunc(rows, func(x, y string) int { return int(slotOf(x)) - int(slotOf(y)) })
 		for _, host := range rows {
 			appendRollup(b, host, w.end)
@@ -268,7 +268,7 @@ func TestRollupsHoldEveryRow(t *testing.T) {
 				end := (w.end - 1).Floor(slotSize).Add(slotSize).Add(lateness)
 				if !w.provisional && end <= last.RecordMark {
 					for _, host := range w.groups() {
-						want[fmt.Sprint(w.end, host, w.revision, w.version)]++
+						want[fmt.Sprint(w.end, host, w.revision)]++
 					}
 				}
 			}
@@ -289,8 +289,8 @@ func scanned(t rapid.TB, key, data string, record stream.Time, got map[string]in
 	store.mu.objects[key] = []byte(data)
 	of := columnfile.RollupName{Pipeline: "host-cpu", Output: "cpu", Instance: "host-cpu@1f"}
 	err := ScanRollups(context.Background(), store, of, All(), func(m columnfile.RollupMeta, b *stream.Batch) error {
-		if m.Key() != key || m.Provisional != b.Provisional || !slices.IsSorted(b.Slot) {
-			t.Fatalf("%s: metadata %+v, provisional %v, slots %v", key, m, b.Provisional, b.Slot)
+		if m.Key() != key || m.Provisional != b.Provisional || !slices.IsSorted(b.Slot) || b.Version != (stream.Version{Step: b.Revision}) {
+			t.Fatalf("%s: metadata %+v, provisional %v, slots %v, version %v", key, m, b.Provisional, b.Slot, b.Version)
 		}
 		for i := range b.Len() {
 			host := b.Col("host").Text(i)
@@ -298,7 +298,7 @@ func scanned(t rapid.TB, key, data string, record stream.Time, got map[string]in
 				t.Fatalf("%s: row %d is not what was written", key, i)
 			}
 			if !b.Provisional && m.SlotEnd.Add(lateness) <= record {
-				got[fmt.Sprint(b.Window.End, host, b.Revision, b.Version)]++
+				got[fmt.Sprint(b.Window.End, host, b.Revision)]++
 			}
 		}
 		return nil

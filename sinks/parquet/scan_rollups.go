@@ -11,7 +11,7 @@ func equalSchemas(a, b *stream.Schema) bool { return slices.Equal(a.Fields, b.Fi
 
 // windowColumns is what a file says about windows, row by row.
 type windowColumns struct {
-	start, end, revision, provisional, slot, offset, step stream.Column
+	start, end, revision, provisional, slot stream.Column
 }
 
 // read appends what a row group says.
@@ -26,8 +26,6 @@ func (w *windowColumns) read(r *columnfile.Reader, f *columnfile.File, group int
 		{columnfile.ColumnRevision, stream.Int, &w.revision},
 		{columnfile.ColumnProvisional, stream.Bool, &w.provisional},
 		{columnfile.ColumnSlot, stream.Int, &w.slot},
-		{columnfile.ColumnOffset, stream.Int, &w.offset},
-		{columnfile.ColumnStep, stream.Int, &w.step},
 	} {
 		c.to.Kind = c.kind
 		if c.name == columnfile.ColumnSlot && f.Schema().Index(c.name) < 0 {
@@ -43,15 +41,15 @@ func (w *windowColumns) read(r *columnfile.Reader, f *columnfile.File, group int
 // same reports whether rows i and j can stand in one batch.
 func (w *windowColumns) same(i, j int) bool {
 	return w.start.Ints[i] == w.start.Ints[j] && w.end.Ints[i] == w.end.Ints[j] && w.revision.Ints[i] == w.revision.Ints[j] &&
-		w.provisional.Ints[i] == w.provisional.Ints[j] && w.offset.Ints[i] == w.offset.Ints[j] && w.step.Ints[i] == w.step.Ints[j]
+		w.provisional.Ints[i] == w.provisional.Ints[j]
 }
 
 // stamp gives a batch what row i says about its window.
 func (w *windowColumns) stamp(b *stream.Batch, i int) {
 	b.Phase = stream.Final
 	b.Window = stream.Window{Start: stream.Time(w.start.Ints[i]), End: stream.Time(w.end.Ints[i])}
-	b.Version = stream.Version{Offset: w.offset.Ints[i], Step: uint32(w.step.Ints[i])}
 	b.Revision, b.Provisional = uint32(w.revision.Ints[i]), w.provisional.Ints[i] != 0
+	b.Version = stream.Version{Step: b.Revision}
 }
 
 // rollups reads a file of rollups: all of it at once, since the rows of a window may lie in two row groups.

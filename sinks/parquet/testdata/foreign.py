@@ -30,7 +30,7 @@ show("duckdb nulls", db.execute(f"""
 show("duckdb filter", db.execute(f"""
     SELECT count(*) FROM read_parquet('{raw}') WHERE host = 'host-1' AND _offset > 100""").fetchall())
 show("duckdb rollups", db.execute(f"""
-    SELECT epoch_ns(window_start), epoch_ns(window_end), tenant, host, avg, samples, revision, provisional, _slot, _offset, _step
+    SELECT epoch_ns(window_start), epoch_ns(window_end), tenant, host, avg, samples, revision, provisional, _slot
     FROM read_parquet('{rollups}') ORDER BY ALL""").fetchall())
 
 table = ds.dataset(folder + "/raw", format="parquet", partitioning="hive").to_table().sort_by("_offset")
