@@ -431,10 +431,9 @@ func TestDamagedBlockIsFetchedAgain(t *testing.T) {
 	var whole []byte
 	produce(t, cl, "in", 0, numbered(0, 10)...)
 	whole = rawFetch(t, s, p, 0)
-	times := 0
+	var times atomic.Int32
 	c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		times++
-		if times > 3 {
+		if times.Add(1) > 3 {
 			return nil, nil, false
 		}
 		c.KeepControl()
@@ -450,8 +449,8 @@ func TestDamagedBlockIsFetchedAgain(t *testing.T) {
 	})
 	var g got
 	g.until(t, open(t, s, p, 0), 10)
-	if times < 4 || !slices.Equal(g.values, numbered(0, 10)) {
-		t.Fatal(times, g.values)
+	if times.Load() < 4 || !slices.Equal(g.values, numbered(0, 10)) {
+		t.Fatal(times.Load(), g.values)
 	}
 }
 

@@ -6,6 +6,7 @@ import "sync"
 // decompressed once for all of them. It is safe for concurrent use.
 type hot struct {
 	inflater *inflater
+	keep     int // bytes that blocks without users may take
 	mu       struct {
 		sync.Mutex
 		held  []*warm // least recently used first
@@ -23,7 +24,7 @@ type warm struct {
 	users int // guarded by the mutex of hot
 }
 
-// hotBytes is the memory that blocks may take, for each partition with several readers, beside those in use.
+// hotBytes is what is kept for each partition with several readers, beside the blocks in use.
 const hotBytes = 2 << 20
 
 // acquire returns the decompressed block, which stays as it is until release.
@@ -74,7 +75,7 @@ func (h *hot) release(w *warm) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	w.users--
-	h.shrink(hotBytes)
+	h.shrink(h.keep)
 }
 
 // clear drops everything that nobody uses.

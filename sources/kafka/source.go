@@ -118,7 +118,7 @@ func (s *Source) find(ctx context.Context, p stream.Partition) (*partition, erro
 	part, ok := s.mu.partitions[p]
 	if !ok {
 		part = &partition{id: p, topicID: t.id, limits: s.limits, dispatch: s.dispatch, reading: &s.reading}
-		part.hot.inflater = s.inflater
+		part.hot.inflater, part.hot.keep = s.inflater, hotBytes
 		part.end.Store(-1)
 		s.mu.partitions[p] = part
 	}
