@@ -16,7 +16,7 @@ func steps() map[string][]string {
 	with := func(more ...string) []string { return append(more, blocks...) }
 	return map[string][]string{
 		"stream":               {},
-		"stream/streamtest":    {"stream"},
+		"stream/streamtest":    {"stream", "internal/clock"},
 		"engine":               {"stream"},
 		"alerts":               {"stream", "internal/expression"},
 		"schemas":              {"stream"},
