@@ -12,7 +12,7 @@ import (
 
 // chain links the operators of a stage with its outputs. It belongs to the goroutine of its task.
 type chain struct {
-	ctx       context.Context // of the call in progress; operators do no I/O, sinks do
+	ctx       context.Context //nolint:containedctx // of the call in progress: operators pass none on, sinks need it
 	steps     []Step
 	outputs   []Output
 	taps      [][]int // by step, 0 is the source: indexes into outputs

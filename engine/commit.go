@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -40,7 +41,6 @@ type capture struct {
 	decisions    []stream.Decision
 	control      *stream.Control
 	started      time.Time
-	span         trace.Span
 }
 
 type stageWork struct {
@@ -61,6 +61,7 @@ type committer struct {
 	checkpoint stream.Checkpoint // the newest claim that was won, or the row as taken over
 	rec        stream.Record     // what its bytes say
 	left       []stream.Staged   // receipts of rec that are not revealed yet
+	unrevealed atomic.Int64      // how many; for the task
 	sinks      map[string]stream.Sink
 	queue      chan *capture
 	outcomes   chan outcome
@@ -105,7 +106,9 @@ func (c *committer) run(ctx context.Context) {
 
 // commit takes one capture through stage, claim and reveal.
 func (c *committer) commit(ctx context.Context, e *capture) error {
-	defer e.span.End()
+	ctx, span := c.t.deps.Tracer.Start(ctx, "epoch", trace.WithTimestamp(e.started), trace.WithAttributes(
+		attribute.String("task", c.t.id.String()), attribute.Int64("offset", e.at.Offset), attribute.Bool("snapshot", e.state != nil)))
+	defer span.End()
 	staged, snapshot, err := c.stage(ctx, e)
 	if err != nil {
 		return err
@@ -120,6 +123,7 @@ func (c *committer) commit(ctx context.Context, e *capture) error {
 	released := released(&c.rec, rec)
 	next.Decisions = nil
 	c.checkpoint, c.rec, c.left = *next, *rec, rec.Staged
+	c.unrevealed.Store(int64(len(c.left)))
 	c.t.claimedEpoch(next.Epoch)
 	c.outcomes <- outcome{claimed: e}
 	c.t.deps.collector.schedule(released)
@@ -241,6 +245,7 @@ func (c *committer) reveal(ctx context.Context) {
 		left = append(left, s)
 	}
 	c.left = left
+	c.unrevealed.Store(int64(len(c.left)))
 	c.t.timing(phaseReveal, c.t.deps.Clock.Now().Sub(began))
 }
 

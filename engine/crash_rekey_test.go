@@ -158,6 +158,7 @@ func (r *rekeyed) start(faults streamtest.Plan) *process {
 }
 
 func (r *rekeyed) run(t *testing.T) {
+	t.Helper()
 	var at [rekeySources]int
 	produce := func(n int) {
 		for ; n > 0; n-- {

@@ -98,6 +98,7 @@ func newHistory(seed uint64) *history {
 }
 
 func (h *history) run(t *testing.T) {
+	t.Helper()
 	produced := 0
 	h.lives(t, h.start, func(n int) {
 		for ; n > 0 && produced < len(h.events); n-- {
@@ -112,6 +113,7 @@ const everything = 10_000
 
 // lives produces the log in pieces while lives come and go, and lets a last, healthy life finish.
 func (h *history) lives(t *testing.T, start func(streamtest.Plan) *process, produce func(n int)) {
+	t.Helper()
 	var zombies []*process
 	for range h.rng.IntN(5) {
 		p := start(h.faults())
@@ -184,6 +186,7 @@ type process struct {
 	source *streamtest.Source
 	cancel context.CancelFunc
 	done   chan error
+	err    error // of the runner; a crash may be one
 }
 
 func (h *history) start(faults streamtest.Plan) *process {
@@ -235,10 +238,10 @@ func (p *process) isPaused() bool {
 func (p *process) stop() {
 	p.cancel()
 	select {
-	case <-p.done:
+	case p.err = <-p.done:
 	case <-time.After(time.Minute):
 		p.life.Kill()
-		<-p.done
+		p.err = <-p.done
 	}
 }
 

@@ -47,6 +47,7 @@ type LocalResult struct {
 
 type localLane struct {
 	*lane
+	task    stream.TaskID
 	reader  stream.Reader
 	pending []*stream.Message // of an internal partition
 	offset  int64             // next of an internal partition
@@ -146,7 +147,7 @@ func (r *Local) lane(ctx context.Context, s *Stage, p stream.Partition, partitio
 		}
 		return nil
 	}
-	return &localLane{lane: l}, nil
+	return &localLane{lane: l, task: tc.Task}, nil
 }
 
 // collecting is the stage with collectors for sinks.
@@ -173,10 +174,17 @@ type rowCollector struct {
 	step string
 }
 
+// Write implements stream.Sink.
 func (c rowCollector) Write(_ context.Context, b *stream.Batch) error { return c.r.Collect(c.step, b) }
-func (c rowCollector) Stage(stream.Epoch) stream.Work                 { return nil }
-func (c rowCollector) Reveal(context.Context, stream.Receipt) error   { return nil }
-func (c rowCollector) Close() error                                   { return nil }
+
+// Stage implements stream.Sink: there is nothing to stage.
+func (c rowCollector) Stage(stream.Epoch) stream.Work { return nil }
+
+// Reveal implements stream.Sink; there is never a receipt.
+func (c rowCollector) Reveal(context.Context, stream.Receipt) error { return nil }
+
+// Close implements stream.Sink.
+func (c rowCollector) Close() error { return nil }
 
 // lowest is the lane that reads next, nil when all have ended.
 func lowest(lanes []*localLane) (l *localLane) {
@@ -278,8 +286,10 @@ func (l *localLane) drainLog(ctx context.Context) error {
 func (r *Local) stage(ctx context.Context, lanes []*localLane) error {
 	for _, l := range lanes {
 		mark, record := l.marker.Marks()
-		e := stream.Epoch{At: l.at, Mark: mark, RecordMark: record, Ledger: l.chain.ledger(), Snapshot: true,
-			Prefix: objectPrefix(stream.TaskID{Instance: r.plan.Instance, Stage: l.stage.Name}, l.at, "local")}
+		e := stream.Epoch{
+			At: l.at, Mark: mark, RecordMark: record, Ledger: l.chain.ledger(), Snapshot: true,
+			Prefix: objectPrefix(l.task, l.at, "local"),
+		}
 		for _, o := range l.chain.outputs {
 			work := o.Sink.Stage(e)
 			if work == nil {
@@ -364,6 +374,7 @@ func (r *Local) close() error {
 // memoryLog is the internal topic of a local run: what is appended waits in the lanes of the second stage.
 type memoryLog struct{ r *Local }
 
+// Append implements LogWriter.
 func (m memoryLog) Append(_ context.Context, partition int32, value []byte) error {
 	l := m.r.second[partition]
 	l.pending = append(l.pending, &stream.Message{Offset: l.offset, Value: value})
@@ -371,5 +382,8 @@ func (m memoryLog) Append(_ context.Context, partition int32, value []byte) erro
 	return nil
 }
 
+// Flush implements LogWriter: memory needs none.
 func (m memoryLog) Flush(context.Context) error { return nil }
-func (m memoryLog) Close() error                { return nil }
+
+// Close implements LogWriter.
+func (m memoryLog) Close() error { return nil }

@@ -189,7 +189,7 @@ func (r *Runner) startTask(ctx context.Context, s *Stage, p stream.Partition) {
 func (r *Runner) attempt(run *running) *task {
 	log := r.deps.Log.With("pipeline", run.stage.Plan.Pipeline, "stage", run.stage.Name,
 		"topic", run.id.Partition.Topic, "partition", run.id.Partition.Number)
-	t := &task{id: run.id, stage: run.stage, deps: r.deps, log: log, drain: run.drain, end: -1}
+	t := &task{id: run.id, stage: run.stage, deps: r.deps, log: log, drain: run.drain, end: -1, ended: make(chan struct{})}
 	t.status.mu.now = TaskStatus{Task: run.id, Pipeline: run.stage.Plan.Pipeline, State: "starting", Mark: stream.NoTime, RecordMark: stream.NoTime, End: -1, Lag: -1}
 	return t
 }
@@ -203,6 +203,7 @@ func (r *Runner) keep(ctx context.Context, run *running) {
 		t := run.mu.now
 		run.mu.Unlock()
 		err := t.run(ctx)
+		close(t.ended)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,12 +91,8 @@ func (s *status) get() TaskStatus {
 	defer s.mu.Unlock()
 	now := s.mu.now
 	now.Outputs, now.Durations = map[string]string{}, map[string]Duration{}
-	for k, v := range s.mu.now.Outputs {
-		now.Outputs[k] = v
-	}
-	for k, v := range s.mu.now.Durations {
-		now.Durations[k] = v
-	}
+	maps.Copy(now.Outputs, s.mu.now.Outputs)
+	maps.Copy(now.Durations, s.mu.now.Durations)
 	return now
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/tidewatch/tidewatch/stream"
@@ -145,6 +146,7 @@ func (t *task) startCommitter(ctx context.Context, cp *stream.Checkpoint, rec *s
 	for _, o := range t.lane.chain.outputs {
 		t.commit.sinks[o.Name] = o.Sink
 	}
+	t.commit.unrevealed.Store(int64(len(rec.Staged)))
 	go t.commit.run(ctx) // close waits for it
 }
 
@@ -173,12 +175,7 @@ func (t *task) collectOlder(ctx context.Context, rec *stream.Record) {
 }
 
 func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(list, s)
 }
 
 // replay does again what the record claims: records up to its offset, and its control records at their versions.
@@ -239,7 +236,7 @@ func (t *task) arrive(ctx context.Context, cp *stream.Checkpoint, rec *stream.Re
 		}
 	}
 	now := t.deps.Clock.Now()
-	t.claimed, t.snapshotAt = rec.At, rec.Snapshot.At
+	t.claimed, t.claimedMark, t.snapshotAt = rec.At, rec.Mark, rec.Snapshot.At
 	t.lastEpoch, t.lastSnapshot, t.lastPublish, t.lastData = now, now, now, now
 	t.status.start(t, cp, now)
 	if rec.Control != nil {

@@ -10,9 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/tidewatch/tidewatch/stream"
 )
 
@@ -36,6 +33,10 @@ type task struct {
 
 	lastEpoch, lastSnapshot, lastPublish, lastData, lastShow time.Time
 	snapshotAt                                               stream.Version
+
+	claimedMark stream.Time             // of the newest claim, NoTime if there is none
+	asked       atomic.Pointer[refresh] // by Runner.Refresh
+	ended       chan struct{}           // closed behind run
 
 	overtaken atomic.Bool // set by the watcher of rows
 	status    status
@@ -142,6 +143,9 @@ func (t *task) tend(ctx context.Context) error {
 	if t.stage.Cut != nil {
 		return nil
 	}
+	if err := t.answer(ctx); err != nil {
+		return err
+	}
 	if now.Sub(t.lastPublish) >= i.Publish {
 		t.lastPublish = now
 		if err := t.lane.chain.publish(ctx, t.lane.at); err != nil {
@@ -228,7 +232,7 @@ func (t *task) outcomes(ctx context.Context, wait bool) error {
 		if o.err != nil {
 			return o.err
 		}
-		t.inFlight, t.claimed = false, o.claimed.at
+		t.inFlight, t.claimed, t.claimedMark = false, o.claimed.at, o.claimed.mark
 		if o.claimed.control != nil {
 			if err := t.lane.control(ctx, o.claimed.control); err != nil {
 				return err
@@ -240,7 +244,6 @@ func (t *task) outcomes(ctx context.Context, wait bool) error {
 // capture freezes an epoch and hands it to the committer. No other capture is in flight.
 func (t *task) capture(ctx context.Context, snapshot bool, control *stream.Control) error {
 	now := t.deps.Clock.Now()
-	_, span := t.deps.Tracer.Start(ctx, "epoch", trace.WithAttributes(attribute.String("task", t.id.String())))
 	if snapshot {
 		// What the snapshot holds as shown must have been shown: a restored operator shows only what changes later.
 		if err := t.lane.chain.publish(ctx, t.lane.at); err != nil {
@@ -250,7 +253,7 @@ func (t *task) capture(ctx context.Context, snapshot bool, control *stream.Contr
 	l := t.lane
 	mark, record := l.marker.Marks()
 	e := &capture{
-		at: l.at, mark: mark, record: record, ledger: l.chain.ledger(), control: control, started: now, span: span,
+		at: l.at, mark: mark, record: record, ledger: l.chain.ledger(), control: control, started: now,
 		decisions: l.chain.decisions, prefix: objectPrefix(t.id, l.at, t.owner),
 	}
 	l.chain.decisions = nil

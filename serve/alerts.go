@@ -30,7 +30,7 @@ func (s *Server) activeAlerts(w http.ResponseWriter, r *http.Request) {
 	if page.Items == nil {
 		page.Items = []alerts.Alert{}
 	}
-	answer(w, http.StatusOK, page)
+	answer(w, page)
 }
 
 // alert shows one alert with its history.
@@ -42,7 +42,7 @@ func (s *Server) alert(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.failed(w, err)
 	default:
-		answer(w, http.StatusOK, d)
+		answer(w, d)
 	}
 }
 

@@ -25,9 +25,9 @@ func problem(w http.ResponseWriter, status int, code, detail string, errs ...Pro
 	write(w, status, Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail, Errors: errs})
 }
 
-func answer(w http.ResponseWriter, status int, body any) {
+func answer(w http.ResponseWriter, body any) {
 	w.Header().Set("Content-Type", "application/json")
-	write(w, status, body)
+	write(w, http.StatusOK, body)
 }
 
 // write encodes before the status is sent, so that a failure is no half answer.

@@ -80,7 +80,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // health says that the process serves; it asks nobody.
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]string{"status": "ok"})
+	answer(w, map[string]string{"status": "ok"})
 }
 
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
@@ -88,9 +88,9 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusServiceUnavailable, "not_ready", err.Error())
 		return
 	}
-	answer(w, http.StatusOK, map[string]string{"status": "ready"})
+	answer(w, map[string]string{"status": "ready"})
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, s.c.Status.Status())
+	answer(w, s.c.Status.Status())
 }

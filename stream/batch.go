@@ -189,6 +189,7 @@ func (c *Column) Len() int {
 		return len(c.Floats)
 	case String:
 		return len(c.IDs)
+	case Int, Bool, Timestamp:
 	}
 	return len(c.Ints)
 }

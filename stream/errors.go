@@ -38,8 +38,7 @@ func Mark(kind ErrorKind, err error) error {
 
 // KindOfError is the kind of the outermost marked error in the chain, or Fatal.
 func KindOfError(err error) ErrorKind {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind
 	}
 	return Fatal

@@ -49,6 +49,9 @@ type (
 	Publisher interface {
 		Publish(at Version, out Emitter) error
 	}
+	// Refresher operators hold values that a receiver may have lost. After Refresh everything that is held counts as not
+	// shown yet, so that the next Publish emits all of it. It changes nothing else.
+	Refresher interface{ Refresh() }
 	// Sized operators tell the bytes of memory that their state takes, and the live groups.
 	Sized interface{ Size() (bytes, groups int64) }
 )

@@ -26,8 +26,16 @@ const (
 // EntrySchema is the schema of an internal topic whose partials have these group and state columns.
 func EntrySchema(partial *Schema) *Schema {
 	fields := []Field{
-		{"_kind", Int}, {"_source", Int}, {"_offset", Int}, {"_step", Int}, {"_mark", Timestamp}, {"_record_mark", Timestamp},
-		{"_sources", Int}, {"_start", Timestamp}, {"_end", Timestamp}, {"_after_close", Bool},
+		{"_kind", Int},
+		{"_source", Int},
+		{"_offset", Int},
+		{"_step", Int},
+		{"_mark", Timestamp},
+		{"_record_mark", Timestamp},
+		{"_sources", Int},
+		{"_start", Timestamp},
+		{"_end", Timestamp},
+		{"_after_close", Bool},
 	}
 	return &Schema{Fields: append(fields, partial.Fields...)}
 }

@@ -49,4 +49,15 @@ type (
 	AdvancingSink interface {
 		Advance(ctx context.Context, to Advance) error
 	}
+	// RefreshingSink has a receiver that may lose what it holds. Refresh comes from the task's goroutine when everything that
+	// can be shown was written once more. The work, which any goroutine may run, describes the output anew, with the mark of
+	// the newest claim, and returns when all of it has arrived.
+	RefreshingSink interface {
+		Refresh(claimed Time) Work
+	}
+	// HoldingSink keeps final rows of windows until a part is finished. Held visits them from the task's goroutine, complete
+	// slots in slot order; a batch is lent until visit returns, and its error comes back unchanged.
+	HoldingSink interface {
+		Held(visit func(b *Batch) error) error
+	}
 )

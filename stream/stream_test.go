@@ -182,12 +182,12 @@ func TestStateRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := len(names) - 1; i >= 0; i-- {
+		for i, want := range slices.Backward(names) {
 			r.Scope(fmt.Sprint(i, "/"))
-			v, ok := r.Section(names[i])
+			v, ok := r.Section(want)
 			name, gotInts, gotFloats, five, none := r.Text(), r.Ints(), r.Floats(), r.Int(), r.Bytes()
-			if !ok || v != uint64(i) || name != names[i] || !slices.Equal(gotInts, ints) || five != -5 || len(none) != 0 || r.Err() != nil {
-				t.Fatalf("section %s came back as %q %v %d, error %v", names[i], name, gotInts, five, r.Err())
+			if !ok || v != uint64(i) || name != want || !slices.Equal(gotInts, ints) || five != -5 || len(none) != 0 || r.Err() != nil {
+				t.Fatalf("section %s came back as %q %v %d, error %v", want, name, gotInts, five, r.Err())
 			}
 			if !slices.EqualFunc(gotFloats, floats, func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }) {
 				t.Fatalf("floats came back as %v, want %v", gotFloats, floats)

@@ -188,7 +188,7 @@ func peak(pid int) float64 {
 	if err != nil {
 		return 0
 	}
-	for _, line := range strings.Split(string(data), "\n") {
+	for line := range strings.SplitSeq(string(data), "\n") {
 		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
 			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			return kb / 1024
@@ -201,7 +201,7 @@ func peak(pid int) float64 {
 func machine() string {
 	data, _ := os.ReadFile("/proc/cpuinfo")
 	model, n := "unknown", 0
-	for _, line := range strings.Split(string(data), "\n") {
+	for line := range strings.SplitSeq(string(data), "\n") {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
 			model, n = strings.TrimSpace(value), n+1
 		}

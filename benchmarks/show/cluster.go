@@ -130,17 +130,17 @@ type worker struct {
 }
 
 func (c *cluster) addWorker(ctx context.Context, id string) (*worker, error) {
-	w := &worker{c: c, id: id, http: freeAddress(), admin: freeAddress()}
+	w := &worker{c: c, id: id, http: freeAddress(ctx), admin: freeAddress(ctx)}
 	c.workers = append(c.workers, w)
 	return w, w.start(ctx)
 }
 
-func freeAddress() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) string {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "127.0.0.1:0"
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().String()
 }
 

@@ -45,7 +45,6 @@ type exactRun struct {
 	killEvery time.Duration
 	rate      int64
 	file      string
-	params    string
 	kills     int
 	pauseAt   int64         // event before which the producer waits for resume; 0 never
 	paused    chan struct{} // closed when it does
@@ -254,32 +253,37 @@ func (r *exactRun) disturb(ctx context.Context, produced <-chan error) error {
 			asleep.signal(syscall.SIGCONT)
 			asleep = nil
 		}
-		switch w := r.c.workers[r.rng.IntN(len(r.c.workers))]; {
+		w := r.c.workers[r.rng.IntN(len(r.c.workers))]
+		var err error
+		switch {
 		case n == 3:
 			progress("%s stands still for 30 s", w.id)
 			w.signal(syscall.SIGSTOP)
 			asleep, wake = w, time.Now().Add(30*time.Second)
 		case n == 11:
-			progress("all workers die")
-			for _, x := range r.c.workers {
-				x.kill()
-				r.kills++
-			}
-			asleep = nil
-			for _, x := range r.c.workers {
-				if err := x.start(ctx); err != nil {
-					return err
-				}
-			}
+			asleep, err = nil, r.kill(ctx, r.c.workers...)
 		case w != asleep:
-			progress("%s dies", w.id)
-			w.kill()
-			r.kills++
-			if err := w.start(ctx); err != nil {
-				return err
-			}
+			err = r.kill(ctx, w)
+		}
+		if err != nil {
+			return err
 		}
 	}
+}
+
+// kill kills the workers, all before the first starts again.
+func (r *exactRun) kill(ctx context.Context, workers ...*worker) error {
+	for _, w := range workers {
+		progress("%s dies", w.id)
+		w.kill()
+		r.kills++
+	}
+	for _, w := range workers {
+		if err := w.start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // oracle runs the SQL over the file.

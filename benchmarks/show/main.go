@@ -14,20 +14,26 @@ import (
 
 // shows is the table of all claims.
 func shows() map[string]func(ctx context.Context, args []string) error {
-	return map[string]func(context.Context, []string) error{"exact": exact, "restart": restart, "bench": bench}
+	return map[string]func(context.Context, []string) error{
+		"exact": exact, "restart": restart, "bench": bench,
+		"cloudtrail": cloudtrail,
+	}
 }
 
-func main() {
+func main() { os.Exit(run()) }
+
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) < 2 || shows()[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: show exact|restart|bench [flags]")
-		os.Exit(2)
+		fmt.Fprintln(os.Stderr, "usage: show exact|restart|cloudtrail|bench [flags]")
+		return 2
 	}
 	if err := shows()[os.Args[1]](ctx, os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, "show "+os.Args[1]+": "+err.Error())
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 // progress tells on standard error what is going on.

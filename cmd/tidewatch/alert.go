@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -163,7 +164,7 @@ func (a *app) showAlert(d *alerts.Detail) error {
 	l := &listing{columns: []string{"at", "from", "to", "value", "provisional"}}
 	for i := range d.History {
 		t := &d.History[i]
-		l.add(t, t.At.Format(time.RFC3339), string(t.From), string(t.To), number(t.Value), fmt.Sprint(t.Provisional))
+		l.add(t, t.At.Format(time.RFC3339), string(t.From), string(t.To), number(t.Value), strconv.FormatBool(t.Provisional))
 	}
 	return a.print(l)
 }
@@ -195,7 +196,7 @@ func whoami() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		return u.Username
 	}
-	return "uid-" + fmt.Sprint(os.Getuid())
+	return "uid-" + strconv.Itoa(os.Getuid())
 }
 
 // sendCommand returns when the broker has the command.

@@ -74,7 +74,7 @@ func (a *app) gen(ctx context.Context, f *genFlags) error {
 		}
 		f.Start = stream.TimeOf(t)
 	}
-	labels := io.Writer(io.Discard)
+	labels := io.Discard
 	if f.labels != "" {
 		file, err := os.Create(f.labels)
 		if err != nil {

@@ -34,8 +34,7 @@ func (a *app) specs(args []string) (specs []*pipelines.Spec, c *pipelines.Compon
 	} else {
 		specs, err = pipelines.Load(c, args...)
 	}
-	var mistakes pipelines.Problems
-	if errors.As(err, &mistakes) {
+	if mistakes, ok := errors.AsType[pipelines.Problems](err); ok {
 		return nil, nil, fail(exitUsage, fmt.Errorf("%d mistakes\n\n%w", len(mistakes), err))
 	}
 	return specs, c, fail(exitUsage, err)

@@ -113,7 +113,7 @@ func (a *app) query(ctx context.Context, target string, f *queryFlags) error {
 	if err != nil {
 		return fail(exitUsage, err)
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }() // nothing was written
 	out, err := findOutput(ctx, client, target)
 	if err != nil {
 		return err
@@ -153,7 +153,7 @@ func findOutput(ctx context.Context, client *redis.Client, target string) (redis
 	case len(found) > 1:
 		return redis.Output{}, fail(exitUsage, fmt.Errorf("pipeline %s has several outputs; choose one of %s", pipeline, strings.Join(known, ", ")))
 	case len(known) == 0:
-		return redis.Output{}, fail(exitNotFound, errors.New("Redis holds no rollups yet; is a worker running?"))
+		return redis.Output{}, fail(exitNotFound, errors.New("there are no rollups in Redis yet; is a worker running?"))
 	}
 	slices.Sort(known)
 	return redis.Output{}, fail(exitNotFound, fmt.Errorf("there is no output %s; there are %s", target, strings.Join(known, ", ")))

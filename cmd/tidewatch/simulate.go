@@ -64,8 +64,8 @@ func simulateOne(ctx context.Context, client *kgo.Client, scenario string, perSe
 		return err
 	}
 	run := genRun{topic: topic, first: first, events: history, labels: io.Discard}
-	if err := produce(ctx, client, g, run); err != nil {
-		return ignoreEnd(ctx, err)
+	if err := ignoreEnd(ctx, produce(ctx, client, g, run)); err != nil || ctx.Err() != nil {
+		return err
 	}
 	run.first, run.events, run.rate = first+history, 1<<40, int64(perSecond)
 	return ignoreEnd(ctx, produce(ctx, client, g, run))
@@ -73,8 +73,8 @@ func simulateOne(ctx context.Context, client *kgo.Client, scenario string, perSe
 
 // ignoreEnd drops the error of a demo that was stopped.
 func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }

@@ -79,7 +79,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 		return fail(exitConflict, err)
 	}
 	defer func() { err = errors.Join(err, stack.Close()) }()
-	listen, err := freeListen(f.listen, f.listenGiven)
+	listen, err := freeListen(ctx, f.listen, f.listenGiven)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (a *app) say(text string) {
 }
 
 // freeListen is the address, or with the next free port if nobody insisted on this one.
-func freeListen(addr string, given bool) (string, error) {
+func freeListen(ctx context.Context, addr string, given bool) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return "", fail(exitUsage, fmt.Errorf("--listen: %q is not host:port", addr))
@@ -123,7 +123,7 @@ func freeListen(addr string, given bool) (string, error) {
 	const tries = 50
 	for n := first; n < first+tries; n++ {
 		candidate := net.JoinHostPort(host, strconv.Itoa(n))
-		l, err := net.Listen("tcp", candidate)
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", candidate)
 		if err == nil {
 			return candidate, l.Close()
 		}

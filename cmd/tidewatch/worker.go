@@ -83,6 +83,7 @@ func (w *worker) openStores(ctx context.Context) (err error) {
 	w.closers = append(w.closers, func() error { w.db.Close(); return nil })
 	r := redis.Default()
 	r.URL = w.config.Redis.URL
+	redis.RouteLog(w.log)
 	if w.redis, err = redis.Open(r, clock.System{}); err != nil {
 		return fail(exitUsage, err)
 	}
@@ -236,11 +237,11 @@ func (w *worker) run(ctx context.Context) error {
 	view := &statusView{worker: w.id, tasks: w.runner.Status, plans: w.plans, checks: map[string]func(context.Context) error{
 		"Redis": w.redis.Ping, "Postgres": w.db.Ping,
 	}}
-	api, err := net.Listen("tcp", w.config.HTTP.Listen)
+	api, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.config.HTTP.Listen)
 	if err != nil {
 		return fail(exitConflict, fmt.Errorf("listen for the API: %w; choose another http.listen", err))
 	}
-	admin, err := net.Listen("tcp", w.config.HTTP.Admin)
+	admin, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.config.HTTP.Admin)
 	if err != nil {
 		return errors.Join(fail(exitConflict, fmt.Errorf("listen for metrics: %w; choose another http.admin", err)), api.Close())
 	}

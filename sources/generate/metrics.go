@@ -29,7 +29,8 @@ func benchScenario() *scenario {
 			b = append(append(b, `","status":"`...), []string{"200", "200", "200", "404", "500"}[r.intn(5)]...)
 			b = append(b, `","version":"1.42.7","src_ip":"10.`...)
 			b = appendAddress(b, r)
-			e.Value = append(b, `"}}`...)
+			b = append(b, `"}}`...)
+			e.Value = b
 		},
 	}
 }
@@ -90,5 +91,6 @@ func hostEvent(g *Generator, i int64, r *random, e *Event) {
 	b = append(b, `,"tenant":"t`...)
 	b = strconv.AppendInt(b, int64(host%5), 10)
 	b = append(append(b, `","service":"node","host":"`...), g.names[host]...)
-	e.Value = append(b, `","attributes":{}}`...)
+	b = append(b, `","attributes":{}}`...)
+	e.Value = b
 }

@@ -131,7 +131,8 @@ func apiEvent(g *Generator, i int64, r *random, e *Event) {
 	b = append(append(b, g.names[user]...), `","operation":"`...)
 	b = append(append(b, operation...), `","service":"storage","tenant":"t`...)
 	b = strconv.AppendInt(b, int64(user%5), 10)
-	b = append(append(b, `","src_ip":"10.`...), ""...)
+	b = append(b, `","src_ip":"10.`...)
 	b = appendAddress(b, r)
-	e.Value = append(b, `","attributes":{}}`...)
+	b = append(b, `","attributes":{}}`...)
+	e.Value = b
 }

@@ -78,7 +78,6 @@ type Reader struct {
 	decoder stream.Decoder
 	batch   *stream.Batch
 	next    int64
-	end     int64
 }
 
 // Open opens the file. progress, if not nil, is told the bytes of the file that have been read since the last call.

@@ -39,7 +39,11 @@ func read(t *testing.T, f replay.File) (lines []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	for {
 		in, err := r.Read(t.Context())
 		if errors.Is(err, io.EOF) {

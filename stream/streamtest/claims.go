@@ -13,6 +13,7 @@ func (l *Life) Claims() stream.ClaimStore { return claims{l} }
 
 type claims struct{ l *Life }
 
+// TakeOver implements stream.ClaimStore.
 func (c claims) TakeOver(_ context.Context, task stream.TaskID, owner string) (row *stream.Checkpoint, err error) {
 	err = c.l.call("take over", func() error {
 		w := c.l.W
@@ -31,6 +32,7 @@ func (c claims) TakeOver(_ context.Context, task stream.TaskID, owner string) (r
 	return row, err
 }
 
+// Claim implements stream.ClaimStore.
 func (c claims) Claim(_ context.Context, all []*stream.Checkpoint) ([]bool, error) {
 	won := make([]bool, len(all))
 	err := c.l.call("claim", func() error {
@@ -72,6 +74,7 @@ func (w *World) claim(cp *stream.Checkpoint) bool {
 	return true
 }
 
+// Current implements stream.ClaimStore.
 func (c claims) Current(_ context.Context, tasks []stream.TaskID) (rows []stream.Row, err error) {
 	err = c.l.call("current", func() error {
 		c.l.W.mu.Lock()

@@ -71,12 +71,14 @@ func claimAll(t *testing.T, s stream.ClaimStore, want []bool, cps ...*stream.Che
 }
 
 func (r *storeRun) empty(t *testing.T, s stream.ClaimStore) {
+	t.Helper()
 	if cp := takeOver(t, s, 0, "a"); cp.Epoch != 0 || len(cp.Record) != 0 {
 		t.Errorf("new row: epoch %d, record %q", cp.Epoch, cp.Record)
 	}
 }
 
 func (r *storeRun) fences(t *testing.T, s stream.ClaimStore) {
+	t.Helper()
 	a := takeOver(t, s, 0, "a")
 	claimAll(t, s, []bool{true}, next(a, `{"n":1}`))
 	b := takeOver(t, s, 0, "b")
@@ -91,6 +93,7 @@ func (r *storeRun) fences(t *testing.T, s stream.ClaimStore) {
 }
 
 func (r *storeRun) once(t *testing.T, s stream.ClaimStore) {
+	t.Helper()
 	a := takeOver(t, s, 0, "a")
 	claimAll(t, s, []bool{true}, next(a, `{"n":1}`))
 	claimAll(t, s, []bool{false}, next(a, `{"n":"other"}`))
@@ -101,6 +104,7 @@ func (r *storeRun) once(t *testing.T, s stream.ClaimStore) {
 }
 
 func (r *storeRun) repeats(t *testing.T, s stream.ClaimStore) {
+	t.Helper()
 	a := takeOver(t, s, 0, "a")
 	one := next(a, `{"n":1}`)
 	claimAll(t, s, []bool{true}, one)
@@ -110,12 +114,14 @@ func (r *storeRun) repeats(t *testing.T, s stream.ClaimStore) {
 }
 
 func (r *storeRun) several(t *testing.T, s stream.ClaimStore) {
+	t.Helper()
 	a, b, c := takeOver(t, s, 0, "a"), takeOver(t, s, 1, "a"), takeOver(t, s, 2, "a")
 	takeOver(t, s, 1, "other")
 	claimAll(t, s, []bool{true, false, true}, next(a, `{"a":1}`), next(b, `{"b":1}`), next(c, `{"c":1}`))
 }
 
 func (r *storeRun) looks(t *testing.T, s stream.ClaimStore) {
+	t.Helper()
 	a := takeOver(t, s, 0, "a")
 	claimAll(t, s, []bool{true}, next(a, `{"n":1}`))
 	rows, err := s.Current(t.Context(), []stream.TaskID{taskNo(5), taskNo(0)})
@@ -130,6 +136,7 @@ func (r *storeRun) looks(t *testing.T, s stream.ClaimStore) {
 // races lets owners take over and claim at once; afterwards every epoch that two of them believe to have won has the
 // same bytes.
 func (r *storeRun) races(t *testing.T, s stream.ClaimStore) {
+	t.Helper()
 	var mu sync.Mutex
 	won := map[int64][]byte{}
 	var wg sync.WaitGroup
@@ -164,6 +171,7 @@ func (r *storeRun) races(t *testing.T, s stream.ClaimStore) {
 }
 
 func (r *storeRun) decides(t *testing.T, s stream.ClaimStore, inserted func() []string) {
+	t.Helper()
 	a := takeOver(t, s, 0, "a")
 	one, two, three := r.decision(1), r.decision(2), r.decision(3)
 	claimAll(t, s, []bool{true}, next(a, `{"n":1}`, one))

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
@@ -92,7 +93,7 @@ func (r *reader) Read(ctx context.Context) (in *stream.Input, err error) {
 	})
 	if err == nil && in.Next == in.From {
 		select {
-		case <-time.After(20 * time.Millisecond):
+		case <-clock.System{}.After(20 * time.Millisecond):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

@@ -292,6 +292,7 @@ func (l *Life) Objects() stream.Objects { return objects{l} }
 
 type objects struct{ l *Life }
 
+// Put implements stream.Objects.
 func (o objects) Put(_ context.Context, key string, data []byte) error {
 	return o.l.call("put", func() error {
 		o.l.W.mu.Lock()
@@ -304,6 +305,7 @@ func (o objects) Put(_ context.Context, key string, data []byte) error {
 	})
 }
 
+// Copy implements stream.Objects.
 func (o objects) Copy(_ context.Context, from, to string) error {
 	return o.l.call("copy", func() error {
 		o.l.W.mu.Lock()
@@ -322,6 +324,7 @@ func (o objects) Copy(_ context.Context, from, to string) error {
 	})
 }
 
+// Get implements stream.Objects.
 func (o objects) Get(_ context.Context, key string) (data []byte, err error) {
 	err = o.l.call("get", func() error {
 		o.l.W.mu.Lock()
@@ -336,6 +339,7 @@ func (o objects) Get(_ context.Context, key string) (data []byte, err error) {
 	return data, err
 }
 
+// List implements stream.Objects.
 func (o objects) List(_ context.Context, prefix string, f func(stream.Object) error) error {
 	o.l.W.mu.Lock()
 	keys := slices.Sorted(maps.Keys(o.l.W.mu.objects))
@@ -350,6 +354,7 @@ func (o objects) List(_ context.Context, prefix string, f func(stream.Object) er
 	return nil
 }
 
+// Delete implements stream.Objects.
 func (o objects) Delete(_ context.Context, key string) error {
 	return o.l.call("delete", func() error {
 		o.l.W.mu.Lock()

@@ -1,0 +1,473 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+//go:embed pipelines/cloudtrail.yaml
+var cloudtrailPipeline []byte
+
+// The intruder of the records, and when they were there: the session that Invictus recorded. It must be found.
+const (
+	trailIntruder = "bert-jan"
+	trailFrom     = "2023-07-10T11:50:00Z"
+	trailTo       = "2023-07-10T12:40:00Z"
+)
+
+// trailSpans are what is queried. A query may not span all the time between the two collections of records, and need not.
+func trailSpans() [][2]string {
+	return [][2]string{{"2023-07-01T00:00:00Z", "2023-08-01T00:00:00Z"}, {"2024-07-01T00:00:00Z", "2025-01-01T00:00:00Z"}}
+}
+
+// trailWay is the records in one order through one plan of the pipeline, with a topic of its own. Each runs twice: live
+// on one set of stores, and by replay on another.
+type trailWay struct {
+	name     string // of pipeline and topic
+	pipeline []byte
+	lines    [][]byte
+	tasks    []want
+	// changesOnly compares the changes of state and leaves revisions out. A second stage notices a revision when a partial
+	// arrives, so how many it notices, and when, is no property of the log there. All else is.
+	changesOnly bool
+}
+
+// ways are the three of them. In the order of time nothing is late; in the order of the files much is.
+func ways(inFiles, inTime [][]byte) []*trailWay {
+	folded := func(name string) []want { return []want{{name, "fold", 1}, {name, "merge", exactMerges}} }
+	keyed := bytes.Replace(cloudtrailPipeline, []byte("schema: security}"), []byte("schema: security, keyed_by: [account, user]}"), 1)
+	return []*trailWay{
+		{name: "cloudtrail", pipeline: cloudtrailPipeline, lines: inTime, tasks: folded("cloudtrail")},
+		{name: "cloudtrail-files", pipeline: renamed(keyed, "cloudtrail-files", "Files"), lines: inFiles, tasks: []want{{"cloudtrail-files", "main", 1}}},
+		{name: "cloudtrail-rekeyed", pipeline: renamed(cloudtrailPipeline, "cloudtrail-rekeyed", "Rekeyed"), lines: inFiles, tasks: folded("cloudtrail-rekeyed"), changesOnly: true},
+	}
+}
+
+// renamed is the pipeline under another name, with a topic of that name, and with rules of other names: alerts of rules
+// that are named alike are the same alerts, whichever pipeline they come from.
+func renamed(pipeline []byte, name, rules string) []byte {
+	for _, change := range [][2]string{
+		{"pipeline: cloudtrail\n", "pipeline: " + name + "\n"}, {"topics: [cloudtrail]", "topics: [" + name + "]"}, {"      name: ", "      name: " + rules},
+	} {
+		pipeline = bytes.ReplaceAll(pipeline, []byte(change[0]), []byte(change[1]))
+	}
+	return pipeline
+}
+
+// trailRun is one run of show-cloudtrail.
+type trailRun struct {
+	live   *cluster
+	replay *cluster // other stores of the same servers; no worker
+	rng    *rand.Rand
+}
+
+// trailReport is the line that show-cloudtrail prints.
+type trailReport struct {
+	Records     int         `json:"records"`
+	Sorted      *trailOrder `json:"sorted"`
+	FileOrder   *trailOrder `json:"file_order"`
+	Rekeyed     *trailOrder `json:"file_order_rekeyed"`
+	AttackFound bool        `json:"attack_found"`
+	Seconds     float64     `json:"seconds"`
+}
+
+func (r *trailReport) good() bool {
+	return r.Records > 0 && r.AttackFound && r.Sorted.good(r.Records) && r.FileOrder.good(r.Records) && r.Rekeyed.good(r.Records)
+}
+
+// trailOrder compares the two runs of a way; hashes and numbers are those of the live one.
+type trailOrder struct {
+	Rollups          string `json:"rollups_sha256"`
+	Rows             int    `json:"rows"`
+	Equal            bool   `json:"equal"`
+	TransitionsHash  string `json:"transitions_sha256"`
+	Transitions      int    `json:"transitions"`
+	TransitionsEqual bool   `json:"transitions_equal"`
+	Ledger           int64  `json:"ledger"`
+	Late             int64  `json:"late"`
+	Revised          int64  `json:"revised"`
+	LedgerEqual      bool   `json:"ledger_equal"`
+}
+
+func (o *trailOrder) good(records int) bool {
+	return o.Rows > 0 && o.Equal && o.Transitions > 0 && o.TransitionsEqual && o.Ledger == int64(records) && o.LedgerEqual
+}
+
+// cloudtrail shows that a replay answers what the live run answered.
+func cloudtrail(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("cloudtrail", flag.ContinueOnError)
+	binary := f.String("binary", "bin/tidewatch", "the product")
+	from := f.String("from", "sources/replay/testdata/cloudtrail.ndjson.gz", "the records, JSON lines")
+	seed := f.Uint64("seed", 7, "seed of the sizes in which the records are produced")
+	keep := f.String("dir", "", "folder for files and logs; default a temporary one, removed when all is equal")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	dir, done, err := workFolder(*keep, "show-cloudtrail")
+	if err != nil {
+		return err
+	}
+	inFiles, err := readLines(*from)
+	if err != nil {
+		return err
+	}
+	inTime, err := byTime(inFiles)
+	if err != nil {
+		return err
+	}
+	r, all := &trailRun{rng: rand.New(rand.NewPCG(*seed, 99))}, ways(inFiles, inTime)
+	var pipelines [][]byte
+	for _, w := range all {
+		pipelines = append(pipelines, w.pipeline)
+	}
+	if r.live, err = clusterFor(ctx, dir, *binary, "cloudtrail.yaml", bytes.Join(pipelines, []byte("---\n"))); err != nil {
+		return err
+	}
+	report, err := r.all(ctx, all)
+	if err = errors.Join(err, r.live.close()); err != nil {
+		return err
+	}
+	return done(printReport(report, report.good()))
+}
+
+// readLines reads a compressed file of JSON lines.
+func readLines(path string) (lines [][]byte, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	z, err := gzip.NewReader(file)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	s := bufio.NewScanner(z)
+	s.Buffer(nil, 1<<20)
+	for s.Scan() {
+		lines = append(lines, slices.Clone(s.Bytes()))
+	}
+	return lines, s.Err()
+}
+
+// byTime are the lines in the order of their event times; equal times stay in the order of the file.
+func byTime(lines [][]byte) ([][]byte, error) {
+	type timed struct {
+		line []byte
+		at   time.Time
+	}
+	all := make([]timed, len(lines))
+	for i, line := range lines {
+		var e struct{ EventTime time.Time }
+		if err := json.Unmarshal(line, &e); err != nil {
+			return nil, fmt.Errorf("read record %d: %w", i+1, err)
+		}
+		all[i] = timed{line, e.EventTime}
+	}
+	slices.SortStableFunc(all, func(a, b timed) int { return a.at.Compare(b.at) })
+	sorted := make([][]byte, len(all))
+	for i := range all {
+		sorted[i] = all[i].line
+	}
+	return sorted, nil
+}
+
+// all runs all ways.
+func (r *trailRun) all(ctx context.Context, all []*trailWay) (_ *trailReport, err error) {
+	began := time.Now()
+	report := &trailReport{Records: len(all[0].lines)}
+	if r.replay, err = r.live.twin(ctx, "replay"); err != nil {
+		return nil, err
+	}
+	for _, w := range all {
+		if err := r.live.createTopic(ctx, w.name, 1); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := r.live.addWorker(ctx, "worker-0"); err != nil {
+		return nil, err
+	}
+	for i, into := range []**trailOrder{&report.Sorted, &report.FileOrder, &report.Rekeyed} {
+		if *into, err = r.both(ctx, all[i]); err != nil {
+			return nil, err
+		}
+	}
+	report.AttackFound, err = r.attackFound(ctx)
+	report.Seconds = time.Since(began).Round(time.Second).Seconds()
+	return report, err
+}
+
+// twin is the same servers with empty stores, without workers.
+func (c *cluster) twin(ctx context.Context, name string) (*cluster, error) {
+	dsn, err := c.postgres.CreateDatabase(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	t := &cluster{dir: c.dir, binary: c.binary, kafka: c.kafka, postgres: c.postgres, config: filepath.Join(c.dir, name+".yaml")}
+	text := fmt.Sprintf("kafka: {brokers: [%q]}\nredis: {url: %q}\npostgres: {dsn: %q}\n"+
+		"objects: {url: \"s3://%s/%s\", endpoint: %q, region: %q, access_key: %q, secret_key: %q}\n",
+		c.kafka.Brokers()[0], strings.TrimSuffix(c.redis.URL(), "/0")+"/1", dsn,
+		c.bucket.Bucket, name, c.bucket.Endpoint, c.bucket.Region, c.bucket.AccessKey, c.bucket.SecretKey)
+	return t, os.WriteFile(t.config, []byte(text), 0o600)
+}
+
+// answers is what one way gives.
+type answers struct {
+	rollups     []byte
+	transitions []byte // one line each
+	ledger      map[string]int64
+}
+
+func hash(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
+
+// both runs a way live and by replay, and compares. The live worker may still be showing its last values, so it has time
+// to become equal; the replay is finished.
+func (r *trailRun) both(ctx context.Context, w *trailWay) (*trailOrder, error) {
+	progress("%s: replaying %d records", w.name, len(w.lines))
+	want, err := r.replayed(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	progress("%s: producing them for the worker", w.name)
+	if err := r.produce(ctx, w.name, w.lines); err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		got, err := r.lived(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		if got.equal(want) || time.Now().After(deadline) {
+			return r.compared(w.name, got, want)
+		}
+	}
+}
+
+func (a *answers) equal(b *answers) bool {
+	return bytes.Equal(a.rollups, b.rollups) && bytes.Equal(a.transitions, b.transitions) && maps.Equal(a.ledger, b.ledger)
+}
+
+func (r *trailRun) compared(name string, got, want *answers) (*trailOrder, error) {
+	rows, err := csv.NewReader(bytes.NewReader(got.rollups)).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	o := &trailOrder{
+		Rollups: hash(got.rollups), Rows: len(rows) - 1, Equal: bytes.Equal(got.rollups, want.rollups),
+		TransitionsHash: hash(got.transitions), Transitions: bytes.Count(got.transitions, []byte("\n")),
+		TransitionsEqual: bytes.Equal(got.transitions, want.transitions),
+		Late:             got.ledger["late"], Revised: got.ledger["revised"], LedgerEqual: maps.Equal(got.ledger, want.ledger),
+	}
+	for _, n := range got.ledger {
+		o.Ledger += n
+	}
+	if !o.LedgerEqual {
+		progress("%s: the ledgers differ: live %v, replayed %v", name, got.ledger, want.ledger)
+	}
+	return o, errors.Join(r.keepAnswers(name, "rollups", got.rollups, want.rollups),
+		r.keepAnswers(name, "transitions", got.transitions, want.transitions), counted(rows, got.ledger))
+}
+
+// keepAnswers writes both answers into the folder of the run, and tells where they differ.
+func (r *trailRun) keepAnswers(name, what string, live, replayed []byte) error {
+	if line, a, b := firstDifference(live, replayed); line > 0 {
+		progress("%s: %s differ from line %d on: live %q, replayed %q", name, what, line, a, b)
+	}
+	file := filepath.Join(r.live.dir, name+"."+what)
+	return errors.Join(os.WriteFile(file+".live", live, 0o600), os.WriteFile(file+".replayed", replayed, 0o600))
+}
+
+// firstDifference is the first line that differs, counted from 1; 0 if none does.
+func firstDifference(a, b []byte) (line int, left, right string) {
+	x, y := strings.Split(string(a), "\n"), strings.Split(string(b), "\n")
+	for i := range max(len(x), len(y)) {
+		if i < len(x) {
+			left = x[i]
+		}
+		if i < len(y) {
+			right = y[i]
+		}
+		if i >= len(x) || i >= len(y) || left != right {
+			return i + 1, left, right
+		}
+	}
+	return 0, "", ""
+}
+
+// counted checks the rollups against the ledger: two equal answers may still be too small.
+func counted(rows [][]string, ledger map[string]int64) error {
+	column, sum := slices.Index(rows[0], "calls"), int64(0)
+	if column < 0 {
+		return fmt.Errorf("the rollups have no column calls, but %v", rows[0])
+	}
+	for _, row := range rows[1:] {
+		n, err := strconv.ParseInt(row[column], 10, 64)
+		if err != nil {
+			return err
+		}
+		sum += n
+	}
+	if want := ledger["counted"] + ledger["revised"]; sum != want {
+		return fmt.Errorf("the rollups hold %d calls, the ledger counts %d", sum, want)
+	}
+	return nil
+}
+
+// replayed runs the lines through `replay` into the second stores.
+func (r *trailRun) replayed(ctx context.Context, w *trailWay) (*answers, error) {
+	file, spec := filepath.Join(r.live.dir, w.name+".ndjson"), filepath.Join(r.live.dir, w.name+".replay.yaml")
+	err := errors.Join(os.WriteFile(file, append(bytes.Join(w.lines, []byte("\n")), '\n'), 0o600), os.WriteFile(spec, w.pipeline, 0o600))
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, r.replay.binary, "replay", "--pipeline", spec, "--from", file, "--to", "config", "-c", r.replay.config)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("tidewatch replay: %w: %s", err, errs.String())
+	}
+	a, err := r.ask(ctx, r.replay, "replay", w)
+	if err != nil {
+		return nil, err
+	}
+	said := strings.Split(strings.TrimSpace(errs.String()), "\n")
+	var last struct{ Ledger map[string]int64 }
+	if err := json.Unmarshal([]byte(said[len(said)-1]), &last); err != nil {
+		return nil, fmt.Errorf("read what replay says, %q: %w", errs.String(), err)
+	}
+	a.ledger = last.Ledger
+	return a, nil
+}
+
+// produce writes the lines to one partition, in portions of random size: no border must matter.
+func (r *trailRun) produce(ctx context.Context, topic string, lines [][]byte) error {
+	for len(lines) > 0 {
+		n := min(1+r.rng.IntN(400), len(lines))
+		records := make([]*kgo.Record, n)
+		for i, line := range lines[:n] {
+			records[i] = &kgo.Record{Topic: topic, Partition: 0, Value: line}
+		}
+		if err := r.live.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+			return err
+		}
+		lines = lines[n:]
+	}
+	return nil
+}
+
+// lived asks the live side when the worker has read everything.
+func (r *trailRun) lived(ctx context.Context, w *trailWay) (*answers, error) {
+	var ledger map[string]int64
+	_, err := r.live.await(ctx, time.Minute, w.tasks, func(all []task) bool {
+		for _, t := range all {
+			if t.Pipeline == w.name && t.Stage == w.tasks[0].stage {
+				ledger = t.Ledger
+				return t.Offset == int64(len(w.lines))
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return nil, err
+	}
+	a, err := r.ask(ctx, r.live, "tidewatch", w)
+	if err != nil {
+		return nil, err
+	}
+	a.ledger = ledger
+	return a, nil
+}
+
+// ask reads the rollups by the command line, and the transitions from the table.
+func (r *trailRun) ask(ctx context.Context, c *cluster, database string, w *trailWay) (*answers, error) {
+	var rollups []byte
+	for _, span := range trailSpans() {
+		text, err := c.run(ctx, "query", w.name, "--from", span[0], "--to", span[1], "-o", "csv", "-q")
+		if err != nil {
+			return nil, err
+		}
+		if _, rest, _ := bytes.Cut(text, []byte("\n")); len(rollups) > 0 {
+			text = rest // one header is enough
+		}
+		rollups = append(rollups, text...)
+	}
+	where := "body->'alert'->>'pipeline' = $1"
+	if w.changesOnly {
+		where += " AND body->>'from' <> body->>'to'"
+	}
+	bodies, err := transitions(ctx, c.postgres.DSN(database), where, w.name)
+	if err != nil {
+		return nil, err
+	}
+	var lines bytes.Buffer
+	for _, b := range bodies {
+		if w.changesOnly {
+			if b, err = withoutRevisions(b); err != nil {
+				return nil, err
+			}
+		}
+		lines.WriteString(b + "\n")
+	}
+	return &answers{rollups: rollups, transitions: lines.Bytes()}, nil
+}
+
+// transitions reads the bodies of the transitions that a condition takes, ordered by (at, id).
+func transitions(ctx context.Context, dsn, where string, args ...any) ([]string, error) {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, "SELECT body::text FROM tidewatch.tidewatch_transitions WHERE "+where+" ORDER BY at, id", args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// withoutRevisions is a transition without what tells of the revisions before it.
+func withoutRevisions(body string) (string, error) {
+	var t map[string]any
+	if err := json.Unmarshal([]byte(body), &t); err != nil {
+		return "", err
+	}
+	delete(t, "id") // holds the number of revisions
+	delete(t, "revision")
+	if alert, ok := t["alert"].(map[string]any); ok {
+		delete(alert, "revised")
+	}
+	plain, err := json.Marshal(t) // keys are sorted
+	return string(plain), err
+}
+
+// attackFound reports whether the live run on sorted records caught the intruder reading secrets and blinding the audit
+// trail, while they were there.
+func (r *trailRun) attackFound(ctx context.Context) (bool, error) {
+	bodies, err := transitions(ctx, r.live.postgres.DSN("tidewatch"), `body->'alert'->>'pipeline' = 'cloudtrail' AND body->>'to' = 'firing'
+		AND body->'alert'->'labels'->>'user' = $1 AND (body->>'at')::timestamptz BETWEEN $2::text::timestamptz AND $3::text::timestamptz`, trailIntruder, trailFrom, trailTo)
+	if err != nil {
+		return false, err
+	}
+	all := strings.Join(bodies, "\n")
+	return strings.Contains(all, `"SecretsHarvested"`) && strings.Contains(all, `"AuditTrailBlinded"`), nil
+}
