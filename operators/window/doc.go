@@ -22,8 +22,8 @@
 // which rules judge. It stays for late events until the mark by records reaches end plus the allowed lateness; then its
 // last value leaves in the phase Final, and it is gone. In between, events that are accepted change it; the slots in which
 // that happened leave whole, in the phase Revised, with the next Advance. All of this happens in Advance and follows from
-// the log and its control records. Publish shows, in the phase Live, the slots that changed since they were shown last; when
-// it is called changes nothing else.
+// the log and its control records. Publish shows, in the phase Live, the slots that changed since they were shown last, or
+// after Refresh all that is held; when it is called changes nothing else.
 //
 // An Advance emits first the revisions of windows that were closed before, then the windows that it closes, in order of
 // time, then final values. Each batch has rows of one window, complete slots, ordered by slot and group number.

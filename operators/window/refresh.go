@@ -1,0 +1,14 @@
+package window
+
+// Refresh implements stream.Refresher.
+func (t *Tumbling) Refresh() { t.refresh() }
+
+// Refresh implements stream.Refresher.
+func (m *Merge) Refresh() { m.refresh() }
+
+// refresh makes every slot of every window dirty, closed ones included. Slots without rows emit nothing.
+func (ps *panes) refresh() {
+	for _, p := range ps.list {
+		p.dirty = *allSlots()
+	}
+}
