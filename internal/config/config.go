@@ -177,7 +177,8 @@ func (c *Config) secrets() error {
 		value     *string
 	}
 	all := []secret{
-		{"redis.url", c.Redis.URLFile, &c.Redis.URL}, {"postgres.dsn", c.Postgres.DSNFile, &c.Postgres.DSN},
+		{"redis.url", c.Redis.URLFile, &c.Redis.URL},
+		{"postgres.dsn", c.Postgres.DSNFile, &c.Postgres.DSN},
 		{"objects.access_key", c.Objects.AccessKeyFile, &c.Objects.AccessKey},
 		{"objects.secret_key", c.Objects.SecretKeyFile, &c.Objects.SecretKey},
 	}
