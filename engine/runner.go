@@ -23,6 +23,11 @@ type Source interface {
 	Partitions(ctx context.Context, topic string) (int32, error)
 }
 
+// Displayer is an optional ability of a Source: offsets for the lag displays of other tools. They are never read back.
+type Displayer interface {
+	CommitForDisplay(p stream.Partition, offset int64)
+}
+
 // DeadLetters takes the records that do not decode. Each task has its own, used from the task's goroutine but for Flush.
 type DeadLetters interface {
 	Write(ctx context.Context, dead []stream.Rejected) error
@@ -277,6 +282,7 @@ func (r *Runner) watch(ctx context.Context) {
 		case <-r.deps.Clock.After(r.deps.WatchEvery):
 		}
 		tasks := r.attempts()
+		r.display(tasks)
 		var ids []stream.TaskID
 		var mine []*task
 		for _, t := range tasks {
@@ -296,6 +302,24 @@ func (r *Runner) watch(ctx context.Context) {
 				t.overtaken.Store(true)
 			}
 		}
+	}
+}
+
+// display tells the source how far each partition is worked off: the lowest of its pipelines.
+func (r *Runner) display(tasks []*task) {
+	source, ok := r.deps.Source.(Displayer)
+	if !ok {
+		return
+	}
+	lowest := map[stream.Partition]int64{}
+	for _, t := range tasks {
+		now := t.status.get()
+		if old, ok := lowest[t.id.Partition]; now.Epoch > 0 && (!ok || now.At.Offset < old) {
+			lowest[t.id.Partition] = now.At.Offset
+		}
+	}
+	for p, offset := range lowest {
+		source.CommitForDisplay(p, offset)
 	}
 }
 

@@ -68,6 +68,9 @@ func decodeRecord(cp *stream.Checkpoint) (*stream.Record, error) {
 func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Record) error {
 	first := rec.First
 	if cp.Epoch == 0 {
+		if err := t.refuseRecreated(ctx); err != nil {
+			return err
+		}
 		err := again(ctx, t.deps.Clock, t.log, "ask for the log's start", func(ctx context.Context) (err error) {
 			first, err = t.deps.Source.LogStart(ctx, t.id.Partition)
 			return err
@@ -106,6 +109,24 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 	}
 	t.reader, err = t.deps.Source.Open(ctx, t.id.Partition, t.lane.at.Offset, decoder)
 	return err
+}
+
+// refuseRecreated: state that belongs to a deleted topic is not dropped silently.
+func (t *task) refuseRecreated(ctx context.Context) error {
+	store, ok := t.deps.Store.(stream.Predecessors)
+	if !ok {
+		return nil
+	}
+	var rows []string
+	err := again(ctx, t.deps.Clock, t.log, "look for earlier rows", func(ctx context.Context) (err error) {
+		rows, err = store.Predecessors(ctx, t.id)
+		return err
+	})
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	return fmt.Errorf("topic %s was deleted and created again: the state of this task belongs to the old one (row %s). Nothing is reset "+
+		"silently: to begin anew with the present topic, delete that row from tidewatch_tasks", t.id.Partition.Topic, rows[0])
 }
 
 // restore loads the snapshot. A missing or damaged object is fatal: the row promises it.

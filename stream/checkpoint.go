@@ -94,6 +94,12 @@ type ClaimStore interface {
 	Current(ctx context.Context, tasks []TaskID) ([]Row, error)
 }
 
+// Predecessors is an optional ability of a ClaimStore: the claimed rows of the same task on earlier incarnations of its
+// topic. If there are any, the topic was deleted and created again under the task's checkpoint.
+type Predecessors interface {
+	Predecessors(ctx context.Context, task TaskID) (rows []string, err error)
+}
+
 // Objects is the object store: keys with slashes, whole objects. Implementations are safe for concurrent use. Errors are
 // Retry where the store is away; a missing object is an error that wraps fs.ErrNotExist.
 type Objects interface {
