@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -40,31 +39,6 @@ func (c *Client) Ping(ctx context.Context) error {
 	defer cancel()
 	if err := c.rdb.Ping(ctx).Err(); err != nil {
 		return failure("ping redis", err)
-	}
-	return nil
-}
-
-// Empty reports whether Redis has lost its content since the last MarkReady, or never had any: then the engine writes
-// everything anew before queries are answered.
-func (c *Client) Empty(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	err := c.rdb.Get(ctx, c.readyKey()).Err()
-	if errors.Is(err, goredis.Nil) {
-		return true, nil
-	}
-	if err != nil {
-		return false, failure("look for content of redis", err)
-	}
-	return false, nil
-}
-
-// MarkReady notes that everything is in Redis. The value of the key is the wall clock, for people.
-func (c *Client) MarkReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	if err := c.rdb.Set(ctx, c.readyKey(), c.clock.Now().UTC().Format(time.RFC3339), 0).Err(); err != nil {
-		return failure("mark redis as ready", err)
 	}
 	return nil
 }

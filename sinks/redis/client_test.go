@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,26 +18,84 @@ import (
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-func TestEmptyUntilReady(t *testing.T) {
+// expectUnfilled wants these of the parts a and b to be unfilled.
+func expectUnfilled(t *testing.T, c *Client, want ...string) {
+	t.Helper()
+	got, err := c.Unfilled(context.Background(), []string{"a", "b"})
+	if err != nil || !slices.Equal(got, want) {
+		t.Fatalf("unfilled: %v, want %v, %v", got, want, err)
+	}
+}
+
+func TestFill(t *testing.T) {
 	for name, c := range everywhere(t) {
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()
-			for _, want := range []bool{true, false, true} {
-				empty, err := c.Empty(ctx)
-				if err != nil || empty != want {
-					t.Fatalf("empty: %v, want %v, %v", empty, want, err)
-				}
-				if want {
-					err = c.MarkReady(ctx)
-				} else {
-					err = c.rdb.FlushAll(ctx).Err()
-				}
+			if empty, err := c.Empty(ctx); err != nil || !empty {
+				t.Fatalf("empty: %v, %v", empty, err)
+			}
+			expectUnfilled(t, c, "a", "b")
+			begin := func(parts ...string) *Fill {
+				t.Helper()
+				f, err := c.BeginFill(ctx, parts)
 				if err != nil {
 					t.Fatal(err)
 				}
+				return f
 			}
-			if err := c.Ping(ctx); err != nil {
-				t.Error(err)
+			first := begin("a", "b")
+			expectUnfilled(t, c, "a", "b")
+			if err := first.End(ctx, []string{"b"}); err != nil {
+				t.Fatal(err)
+			}
+			expectUnfilled(t, c, "a")
+			second := begin("a")
+			if err := first.End(ctx, []string{"a"}); !errors.Is(err, ErrEmptied) || stream.KindOfError(err) != stream.Retry {
+				t.Errorf("two fill the same part: %v", err)
+			}
+			expectUnfilled(t, c, "a")
+			if err := second.End(ctx, []string{"a"}); err != nil {
+				t.Fatal(err)
+			}
+			expectUnfilled(t, c)
+			if empty, err := c.Empty(ctx); err != nil || empty {
+				t.Errorf("empty: %v, %v", empty, err)
+			}
+			third := begin("a")
+			if err := c.rdb.FlushAll(ctx).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if err := third.End(ctx, []string{"a"}); !errors.Is(err, ErrEmptied) {
+				t.Errorf("emptied while it was filled: %v", err)
+			}
+			expectUnfilled(t, c, "a", "b")
+		})
+	}
+}
+
+// A refreshed sink describes its output and its progress again, without another epoch.
+func TestRefresh(t *testing.T) {
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			s := sink(t, c, 0, func(c *SinkConfig) { c.Partitions = 1 })
+			b := rowsOf(1, 5, map[string]int64{"host-1": 1})
+			write(t, s, b)
+			flush(t, s, 5, at(2))
+			settled(t, c, at(2))
+			if err := c.rdb.FlushAll(ctx).Err(); err != nil {
+				t.Fatal(err)
+			}
+			write(t, s, b)
+			if _, err := s.Refresh(at(2))(ctx); err != nil {
+				t.Fatal(err)
+			}
+			got, r := read(t, c, nil)
+			if len(got) != 1 || r.CompleteThrough != at(2) {
+				t.Error(got, r.CompleteThrough)
+			}
+			if all, err := c.Outputs(ctx); err != nil || len(all) != 1 {
+				t.Error(all, err)
 			}
 		})
 	}
@@ -156,7 +215,9 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	_, empty := c.Empty(ctx)
 	_, list := c.Outputs(ctx)
 	_, one := c.Output(ctx, "a", "b")
-	for _, err := range []error{c.Ping(ctx), c.MarkReady(ctx), empty, list, one} {
+	_, begin := c.BeginFill(ctx, []string{"a"})
+	_, unfilled := c.Unfilled(ctx, []string{"a"})
+	for _, err := range []error{c.Ping(ctx), begin, unfilled, empty, list, one} {
 		if stream.KindOfError(err) != stream.Retry || !strings.Contains(err.Error(), "check that Redis runs there") {
 			t.Error(err)
 		}

@@ -22,7 +22,7 @@ func TestKeysAreDocumented(t *testing.T) {
 			write(t, s, rowsOf(1, 1, map[string]int64{"host-1": 1}))
 			flush(t, s, 1, at(1))
 			settled(t, c, at(1))
-			if err := c.MarkReady(ctx); err != nil {
+			if _, err := c.BeginFill(ctx, []string{"part"}); err != nil {
 				t.Fatal(err)
 			}
 			keys, err := c.rdb.Keys(ctx, "*").Result()
