@@ -15,8 +15,8 @@ import (
 // shows is the table of all claims.
 func shows() map[string]func(ctx context.Context, args []string) error {
 	return map[string]func(context.Context, []string) error{
-		"exact": exact, "restart": restart, "bench": bench,
-		"cloudtrail": cloudtrail,
+		"exact": exact, "restart": restart, "up": up, "bench": bench,
+		"cloudtrail": cloudtrail, "foreign": foreign,
 	}
 }
 
@@ -26,7 +26,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) < 2 || shows()[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: show exact|restart|cloudtrail|bench [flags]")
+		fmt.Fprintln(os.Stderr, "usage: show exact|restart|cloudtrail|foreign|bench [flags]")
 		return 2
 	}
 	if err := shows()[os.Args[1]](ctx, os.Args[2:]); err != nil {
