@@ -27,6 +27,7 @@ type stores struct {
 	kafka   *sinkkafka.Client
 	console *console.Printer
 	slot    time.Duration // of files; 0 is the usual
+	refill  *refiller     // is told of sinks that are opened
 }
 
 // components is the table of everything that a pipeline can be made of: the only place that knows all packages.
@@ -145,15 +146,10 @@ func readTransition(body []byte) (pipelines.Transition, error) {
 
 // newSink opens one output of one task.
 func (s stores) newSink(_ context.Context, c pipelines.SinkConfig, t engine.TaskContext) (stream.Sink, error) {
+	s.refill.opened(c, t)
 	switch {
 	case c.Kind == pipelines.RedisSink:
-		return s.redis.NewSink(redis.SinkConfig{
-			Task: t.Task, Partitions: t.Partitions,
-			Output: redis.Output{
-				Pipeline: c.Pipeline, Name: c.Output, Instance: c.Instance, Columns: redis.ColumnsOf(c.Schema), Groups: c.Groups,
-				Window: c.Window, Every: c.Window, Keep: c.Keep,
-			},
-		})
+		return s.redis.NewSink(redisSink(c, t))
 	case c.Kind == pipelines.ParquetSink && c.Raw:
 		return parquet.NewRaw(parquet.RawConfig{Objects: s.objects, Partition: t.Task.Partition})
 	case c.Kind == pipelines.ParquetSink:
@@ -170,4 +166,15 @@ func (s stores) newSink(_ context.Context, c pipelines.SinkConfig, t engine.Task
 		return s.console.NewSink(c.Pipeline, c.Output), nil
 	}
 	return nil, fmt.Errorf("open output %s: there is no sink called %s", c.Output, c.Kind)
+}
+
+// redisSink describes the Redis sink of a task.
+func redisSink(c pipelines.SinkConfig, t engine.TaskContext) redis.SinkConfig {
+	return redis.SinkConfig{
+		Task: t.Task, Partitions: t.Partitions,
+		Output: redis.Output{
+			Pipeline: c.Pipeline, Name: c.Output, Instance: c.Instance, Columns: redis.ColumnsOf(c.Schema), Groups: c.Groups,
+			Window: c.Window, Every: c.Window, Keep: c.Keep,
+		},
+	}
 }

@@ -42,6 +42,7 @@ type worker struct {
 	producer *sinkkafka.Client
 	db       *postgres.DB
 	redis    *redis.Client
+	refill   *refiller
 	objects  stream.Objects
 	plans    []*engine.Plan
 	runner   *engine.Runner
@@ -60,7 +61,8 @@ func (w *worker) open(ctx context.Context) (err error) {
 	if err := w.openStores(ctx); err != nil {
 		return err
 	}
-	c := components(stores{redis: w.redis, objects: w.objects, kafka: w.producer, slot: w.slot})
+	w.refill = newRefiller(w.redis, w.objects, clock.System{}, w.log)
+	c := components(stores{redis: w.redis, objects: w.objects, kafka: w.producer, slot: w.slot, refill: w.refill})
 	if w.plans, err = w.loadPlans(c); err != nil {
 		return err
 	}
@@ -152,6 +154,7 @@ func (w *worker) loadPlans(c *pipelines.Components) ([]*engine.Plan, error) {
 	}
 	plans := pipelines.Archives(specs, c, slot)
 	for _, s := range specs {
+		w.refill.wanted = w.refill.wanted || slices.ContainsFunc(s.Sinks, func(s pipelines.Sink) bool { return s.Kind == pipelines.RedisSink })
 		p, err := pipelines.Compile(s, c)
 		if err != nil {
 			return nil, fail(exitUsage, err)
@@ -237,6 +240,9 @@ func (w *worker) run(ctx context.Context) error {
 	view := &statusView{worker: w.id, tasks: w.runner.Status, plans: w.plans, checks: map[string]func(context.Context) error{
 		"Redis": w.redis.Ping, "Postgres": w.db.Ping,
 	}}
+	if slices.Contains(w.roles, "worker") {
+		view.checks["content of Redis"] = w.refill.ready
+	}
 	api, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.config.HTTP.Listen)
 	if err != nil {
 		return fail(exitConflict, fmt.Errorf("listen for the API: %w; choose another http.listen", err))
@@ -247,7 +253,7 @@ func (w *worker) run(ctx context.Context) error {
 	}
 	w.log.Info("worker runs", "worker", w.id, "api", "http://"+api.Addr().String(), "metrics", "http://"+admin.Addr().String()+"/metrics", "pipelines", len(w.plans))
 	var wg sync.WaitGroup
-	var errs [3]error
+	var errs [4]error
 	part := func(i int, run func(context.Context) error) {
 		wg.Go(func() {
 			if errs[i] = run(ctx); errs[i] != nil {
@@ -263,6 +269,7 @@ func (w *worker) run(ctx context.Context) error {
 			cancel(err)
 			return err
 		})
+		part(3, func(ctx context.Context) error { return w.refill.run(ctx, w.runner) })
 	}
 	wg.Wait()
 	return errors.Join(errs[:]...)
