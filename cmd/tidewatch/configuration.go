@@ -8,12 +8,13 @@ import (
 	"github.com/tidewatch/tidewatch/internal/obs"
 )
 
-// load reads the configuration: the file of -c, else ./tidewatch.yaml if there is one, else defaults and environment.
+// load reads the configuration: the file of -c, else ./tidewatch.yaml, else the one that tidewatch up has written into its
+// usual folder, else defaults and environment.
 func (a *app) load() (config.Config, error) {
 	name := a.config
-	if name == "" {
-		if _, err := os.Stat("tidewatch.yaml"); err == nil {
-			name = "tidewatch.yaml"
+	for _, usual := range []string{"tidewatch.yaml", "tidewatch-data/tidewatch.yaml"} {
+		if _, err := os.Stat(usual); name == "" && err == nil {
+			name = usual
 		}
 	}
 	c, err := config.Load(name, os.Environ())
