@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidewatch/tidewatch/internal/clock"
+	"github.com/tidewatch/tidewatch/internal/config"
+	"github.com/tidewatch/tidewatch/internal/devstack"
+	"github.com/tidewatch/tidewatch/internal/testservers"
+	"github.com/tidewatch/tidewatch/sinks/redis"
+	"github.com/tidewatch/tidewatch/sources/generate"
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+func TestMain(m *testing.M) { os.Exit(testservers.Keep(m).Run()) }
+
+const refillPipeline = `pipeline: cpu
+source:
+  kafka: {topics: [metrics], format: auto, keyed_by: [host]}
+time: {out_of_order: 2s, allowed_lateness: 2m, idle_after: 1h}
+interval: {epoch: 300ms, snapshot: 1s, publish: 200ms}
+steps:
+  - window: {tumbling: 10s, by: [%s], aggregate: {avg: avg(value), samples: count()}}
+    as: load
+sinks:
+  redis:   {of: load, keep: 6h}
+  parquet: {of: [load]}
+`
+
+// TestRefill empties Redis under a running worker, and between two workers: every window comes back, be it final and in a
+// file, final and waiting for its file, closed or open. By name the pipeline must re-key.
+func TestRefill(t *testing.T) {
+	for _, by := range []string{"host", "name"} {
+		t.Run(by, func(t *testing.T) { testRefill(t, by) })
+	}
+}
+
+func testRefill(t *testing.T, by string) {
+	c := refillStack(t, by)
+	w := startWorker(t, c)
+	before := w.settled(t)
+	emptied := func(w *testWorker) {
+		t.Helper()
+		w.until(t, "Redis is as it was", func() string {
+			if err := w.refill.ready(t.Context()); err != nil {
+				return err.Error()
+			}
+			return w.differs(t, before)
+		})
+	}
+	w.empty(t)
+	emptied(w)
+	w.stop(t)
+	w.empty(t)
+	emptied(startWorker(t, c))
+}
+
+// refillStack starts servers and produces twenty minutes of events.
+func refillStack(t *testing.T, by string) config.Config {
+	t.Helper()
+	dsn, address := testservers.Postgres(t), testservers.Redis(t)
+	stack, err := devstack.Start(t.Context(), devstack.Config{
+		Ephemeral: true, KafkaListen: "127.0.0.1:0", PostgresDSN: dsn, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := stack.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	file := filepath.Join(t.TempDir(), "cpu.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, refillPipeline, by), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := config.Default()
+	c.Kafka.Brokers, c.Redis.URL, c.Postgres.DSN, c.Objects.URL = stack.Brokers(), "redis://"+address+"/0", dsn, stack.ObjectsURL()
+	c.HTTP.Listen, c.HTTP.Admin, c.Pipelines = "127.0.0.1:0", "127.0.0.1:0", []string{file}
+	produceHosts(t, stack.Brokers())
+	return c
+}
+
+func produceHosts(t *testing.T, brokers []string) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DisableClientMetrics())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	g := generate.Default("hosts")
+	const perSecond, span = 5, 20 * 60
+	g.Seed, g.Hosts, g.Partitions, g.PerSecond = 1, 7, 2, perSecond
+	g.Start = stream.TimeOf(clock.System{}.Now().Add(-span * time.Second))
+	if _, err := prepareTopic(t.Context(), client, &genFlags{Config: g}, "metrics"); err != nil {
+		t.Fatal(err)
+	}
+	events, err := generate.New(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := produce(t.Context(), client, events, genRun{topic: "metrics", events: perSecond * span, labels: io.Discard}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testWorker is a worker that runs in this process.
+type testWorker struct {
+	*worker
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func startWorker(t *testing.T, c config.Config) *testWorker {
+	t.Helper()
+	w := &testWorker{done: make(chan error, 1), worker: &worker{
+		config: c, id: "test", roles: []string{"worker"}, slot: 5 * time.Minute, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}}
+	if err := w.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.refill.every = 50 * time.Millisecond
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	w.cancel = cancel
+	go func() { w.done <- errors.Join(w.run(ctx), w.close()) }() // stop waits for it
+	t.Cleanup(func() { w.stop(t) })
+	return w
+}
+
+// stop may be called twice.
+func (w *testWorker) stop(t *testing.T) {
+	t.Helper()
+	w.cancel()
+	if w.done == nil {
+		return
+	}
+	if err := <-w.done; err != nil {
+		t.Error(err)
+	}
+	w.done = nil
+}
+
+// until polls until the condition has nothing to complain of.
+func (w *testWorker) until(t *testing.T, what string, lacks func() string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		lack := lacks()
+		if lack == "" {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("not within a minute: %s: %s", what, lack)
+		case <-clock.System{}.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// settled waits until everything is read and shown, and answers what a query says.
+func (w *testWorker) settled(t *testing.T) map[string]string {
+	t.Helper()
+	var seen map[string]string
+	w.until(t, "all is read and shown", func() string {
+		if err := w.refill.ready(t.Context()); err != nil {
+			return err.Error()
+		}
+		var samples int64
+		seen, samples = w.query(t)
+		if samples != 5*20*60 {
+			return fmt.Sprintf("%d samples", samples)
+		}
+		complete := stream.MaxTime
+		for _, s := range w.runner.Status() {
+			if s.Lag != 0 {
+				return fmt.Sprintf("%s lags by %d", s.Task, s.Lag)
+			}
+			if s.Pipeline == "cpu" && s.Task.Stage != "fold" {
+				complete = min(complete, s.Mark)
+			}
+		}
+		if through := seen["complete through"]; through != complete.String() {
+			return fmt.Sprintf("complete through %s, the tasks through %s", through, complete)
+		}
+		if w.files(t) == 0 {
+			return "there is no file of final windows"
+		}
+		return ""
+	})
+	return seen
+}
+
+// query is every point of the output, and the sum of its samples.
+func (w *testWorker) query(t *testing.T) (points map[string]string, samples int64) {
+	t.Helper()
+	points = map[string]string{}
+	out, err := w.reader(t).Output(t.Context(), "cpu", "load")
+	if errors.Is(err, redis.ErrNoOutput) {
+		return points, 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := stream.TimeOf(clock.System{}.Now())
+	res, err := w.reader(t).Read(t.Context(), redis.Query{Output: out, From: now.Add(-time.Hour), To: now.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range res.Series {
+		for i, at := range s.Start {
+			points[fmt.Sprint(at, s.Labels)] = fmt.Sprint(s.Columns[0].Value(i), " ", s.Columns[1].Value(i))
+			samples += s.Columns[1].Ints[i]
+		}
+	}
+	points["complete through"] = res.CompleteThrough.String()
+	return points, samples
+}
+
+// reader is a client of its own, since the worker's is closed with it.
+func (w *testWorker) reader(t *testing.T) *redis.Client {
+	t.Helper()
+	c := redis.Default()
+	c.URL = w.config.Redis.URL
+	client, err := redis.Open(c, clock.System{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func (w *testWorker) differs(t *testing.T, want map[string]string) string {
+	t.Helper()
+	got, _ := w.query(t)
+	if maps.Equal(got, want) {
+		return ""
+	}
+	return fmt.Sprintf("%d points, want %d; complete through %s, want %s", len(got), len(want), got["complete through"], want["complete through"])
+}
+
+func (w *testWorker) empty(t *testing.T) {
+	t.Helper()
+	o, err := goredis.ParseURL(w.config.Redis.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := goredis.NewClient(o)
+	defer client.Close()
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files counts the rollup files.
+func (w *testWorker) files(t *testing.T) (n int) {
+	t.Helper()
+	err := w.objects.List(t.Context(), "rollups/", func(stream.Object) error {
+		n++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
