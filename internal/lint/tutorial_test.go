@@ -96,8 +96,16 @@ func TestConsoleAndAlike(t *testing.T) {
 		want, got string
 		alike     bool
 	}{
-		{"", "", true}, {"", "x", false}, {"x", "x", true}, {"x", "y", false}, {"…", "", true}, {"…", "a/b", true},
-		{"…/b", "a/b", true}, {"a/…/c", "a/b/b/c", true}, {"a/…/c", "a/b", false}, {"a", "a/b", false},
+		{"", "", true},
+		{"", "x", false},
+		{"x", "x", true},
+		{"x", "y", false},
+		{"…", "", true},
+		{"…", "a/b", true},
+		{"…/b", "a/b", true},
+		{"a/…/c", "a/b/b/c", true},
+		{"a/…/c", "a/b", false},
+		{"a", "a/b", false},
 	}
 	split := func(s string) []string {
 		if s == "" {
