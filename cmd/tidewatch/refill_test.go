@@ -24,8 +24,6 @@ import (
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-func TestMain(m *testing.M) { os.Exit(testservers.Keep(m).Run()) }
-
 const refillPipeline = `pipeline: cpu
 source:
   kafka: {topics: [metrics], format: auto, keyed_by: [host]}
