@@ -5,24 +5,19 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -77,8 +72,8 @@ func renamed(pipeline []byte, name, rules string) []byte {
 
 // trailRun is one run of show-cloudtrail.
 type trailRun struct {
-	live   *cluster
-	replay *cluster // other stores of the same servers; no worker
+	live   side
+	replay side // other stores of the same servers
 	rng    *rand.Rand
 }
 
@@ -93,25 +88,8 @@ type trailReport struct {
 }
 
 func (r *trailReport) good() bool {
-	return r.Records > 0 && r.AttackFound && r.Sorted.good(r.Records) && r.FileOrder.good(r.Records) && r.Rekeyed.good(r.Records)
-}
-
-// trailOrder compares the two runs of a way; hashes and numbers are those of the live one.
-type trailOrder struct {
-	Rollups          string `json:"rollups_sha256"`
-	Rows             int    `json:"rows"`
-	Equal            bool   `json:"equal"`
-	TransitionsHash  string `json:"transitions_sha256"`
-	Transitions      int    `json:"transitions"`
-	TransitionsEqual bool   `json:"transitions_equal"`
-	Ledger           int64  `json:"ledger"`
-	Late             int64  `json:"late"`
-	Revised          int64  `json:"revised"`
-	LedgerEqual      bool   `json:"ledger_equal"`
-}
-
-func (o *trailOrder) good(records int) bool {
-	return o.Rows > 0 && o.Equal && o.Transitions > 0 && o.TransitionsEqual && o.Ledger == int64(records) && o.LedgerEqual
+	return r.Records > 0 && r.AttackFound && r.Sorted.good(r.Records) && r.FileOrder.good(r.Records) && r.Rekeyed.good(r.Records) &&
+		r.FileOrder.Rollups == r.Rekeyed.Rollups // both plans answer alike
 }
 
 // cloudtrail shows that a replay answers what the live run answered.
@@ -141,11 +119,13 @@ func cloudtrail(ctx context.Context, args []string) error {
 	for _, w := range all {
 		pipelines = append(pipelines, w.pipeline)
 	}
-	if r.live, err = clusterFor(ctx, dir, *binary, "cloudtrail.yaml", bytes.Join(pipelines, []byte("---\n"))); err != nil {
+	c, err := clusterFor(ctx, dir, *binary, "cloudtrail.yaml", bytes.Join(pipelines, []byte("---\n")))
+	if err != nil {
 		return err
 	}
+	r.live = side{cluster: c, name: "live", database: "tidewatch", prefix: "show"}
 	report, err := r.all(ctx, all)
-	if err = errors.Join(err, r.live.close()); err != nil {
+	if err = errors.Join(err, c.close()); err != nil {
 		return err
 	}
 	return done(printReport(report, report.good()))
@@ -196,7 +176,7 @@ func byTime(lines [][]byte) ([][]byte, error) {
 func (r *trailRun) all(ctx context.Context, all []*trailWay) (_ *trailReport, err error) {
 	began := time.Now()
 	report := &trailReport{Records: len(all[0].lines)}
-	if r.replay, err = r.live.twin(ctx, "replay"); err != nil {
+	if r.replay, err = r.live.twin(ctx, "replayed"); err != nil {
 		return nil, err
 	}
 	for _, w := range all {
@@ -217,28 +197,26 @@ func (r *trailRun) all(ctx context.Context, all []*trailWay) (_ *trailReport, er
 	return report, err
 }
 
-// twin is the same servers with empty stores, without workers.
-func (c *cluster) twin(ctx context.Context, name string) (*cluster, error) {
-	dsn, err := c.postgres.CreateDatabase(ctx, name)
+// side is the stores of one way to run, and the servers they belong to. Only the live one has workers.
+type side struct {
+	*cluster
+	name, database, prefix string
+}
+
+// twin is the same servers with empty stores.
+func (s *side) twin(ctx context.Context, name string) (side, error) {
+	dsn, err := s.postgres.CreateDatabase(ctx, name)
 	if err != nil {
-		return nil, err
+		return side{}, err
 	}
-	t := &cluster{dir: c.dir, binary: c.binary, kafka: c.kafka, postgres: c.postgres, config: filepath.Join(c.dir, name+".yaml")}
+	c := *s.cluster
+	c.workers, c.config = nil, filepath.Join(c.dir, name+".yaml")
 	text := fmt.Sprintf("kafka: {brokers: [%q]}\nredis: {url: %q}\npostgres: {dsn: %q}\n"+
 		"objects: {url: \"s3://%s/%s\", endpoint: %q, region: %q, access_key: %q, secret_key: %q}\n",
 		c.kafka.Brokers()[0], strings.TrimSuffix(c.redis.URL(), "/0")+"/1", dsn,
 		c.bucket.Bucket, name, c.bucket.Endpoint, c.bucket.Region, c.bucket.AccessKey, c.bucket.SecretKey)
-	return t, os.WriteFile(t.config, []byte(text), 0o600)
+	return side{cluster: &c, name: name, database: name, prefix: name}, os.WriteFile(c.config, []byte(text), 0o600)
 }
-
-// answers is what one way gives.
-type answers struct {
-	rollups     []byte
-	transitions []byte // one line each
-	ledger      map[string]int64
-}
-
-func hash(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
 
 // both runs a way live and by replay, and compares. The live worker may still be showing its last values, so it has time
 // to become equal; the replay is finished.
@@ -258,79 +236,9 @@ func (r *trailRun) both(ctx context.Context, w *trailWay) (*trailOrder, error) {
 			return nil, err
 		}
 		if got.equal(want) || time.Now().After(deadline) {
-			return r.compared(w.name, got, want)
+			return r.compared(w, got, want)
 		}
 	}
-}
-
-func (a *answers) equal(b *answers) bool {
-	return bytes.Equal(a.rollups, b.rollups) && bytes.Equal(a.transitions, b.transitions) && maps.Equal(a.ledger, b.ledger)
-}
-
-func (r *trailRun) compared(name string, got, want *answers) (*trailOrder, error) {
-	rows, err := csv.NewReader(bytes.NewReader(got.rollups)).ReadAll()
-	if err != nil {
-		return nil, err
-	}
-	o := &trailOrder{
-		Rollups: hash(got.rollups), Rows: len(rows) - 1, Equal: bytes.Equal(got.rollups, want.rollups),
-		TransitionsHash: hash(got.transitions), Transitions: bytes.Count(got.transitions, []byte("\n")),
-		TransitionsEqual: bytes.Equal(got.transitions, want.transitions),
-		Late:             got.ledger["late"], Revised: got.ledger["revised"], LedgerEqual: maps.Equal(got.ledger, want.ledger),
-	}
-	for _, n := range got.ledger {
-		o.Ledger += n
-	}
-	if !o.LedgerEqual {
-		progress("%s: the ledgers differ: live %v, replayed %v", name, got.ledger, want.ledger)
-	}
-	return o, errors.Join(r.keepAnswers(name, "rollups", got.rollups, want.rollups),
-		r.keepAnswers(name, "transitions", got.transitions, want.transitions), counted(rows, got.ledger))
-}
-
-// keepAnswers writes both answers into the folder of the run, and tells where they differ.
-func (r *trailRun) keepAnswers(name, what string, live, replayed []byte) error {
-	if line, a, b := firstDifference(live, replayed); line > 0 {
-		progress("%s: %s differ from line %d on: live %q, replayed %q", name, what, line, a, b)
-	}
-	file := filepath.Join(r.live.dir, name+"."+what)
-	return errors.Join(os.WriteFile(file+".live", live, 0o600), os.WriteFile(file+".replayed", replayed, 0o600))
-}
-
-// firstDifference is the first line that differs, counted from 1; 0 if none does.
-func firstDifference(a, b []byte) (line int, left, right string) {
-	x, y := strings.Split(string(a), "\n"), strings.Split(string(b), "\n")
-	for i := range max(len(x), len(y)) {
-		if i < len(x) {
-			left = x[i]
-		}
-		if i < len(y) {
-			right = y[i]
-		}
-		if i >= len(x) || i >= len(y) || left != right {
-			return i + 1, left, right
-		}
-	}
-	return 0, "", ""
-}
-
-// counted checks the rollups against the ledger: two equal answers may still be too small.
-func counted(rows [][]string, ledger map[string]int64) error {
-	column, sum := slices.Index(rows[0], "calls"), int64(0)
-	if column < 0 {
-		return fmt.Errorf("the rollups have no column calls, but %v", rows[0])
-	}
-	for _, row := range rows[1:] {
-		n, err := strconv.ParseInt(row[column], 10, 64)
-		if err != nil {
-			return err
-		}
-		sum += n
-	}
-	if want := ledger["counted"] + ledger["revised"]; sum != want {
-		return fmt.Errorf("the rollups hold %d calls, the ledger counts %d", sum, want)
-	}
-	return nil
 }
 
 // replayed runs the lines through `replay` into the second stores.
@@ -346,7 +254,7 @@ func (r *trailRun) replayed(ctx context.Context, w *trailWay) (*answers, error) 
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("tidewatch replay: %w: %s", err, errs.String())
 	}
-	a, err := r.ask(ctx, r.replay, "replay", w)
+	a, err := r.replay.ask(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -390,7 +298,7 @@ func (r *trailRun) lived(ctx context.Context, w *trailWay) (*answers, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := r.ask(ctx, r.live, "tidewatch", w)
+	a, err := r.live.ask(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -398,72 +306,10 @@ func (r *trailRun) lived(ctx context.Context, w *trailWay) (*answers, error) {
 	return a, nil
 }
 
-// ask reads the rollups by the command line, and the transitions from the table.
-func (r *trailRun) ask(ctx context.Context, c *cluster, database string, w *trailWay) (*answers, error) {
-	var rollups []byte
-	for _, span := range trailSpans() {
-		text, err := c.run(ctx, "query", w.name, "--from", span[0], "--to", span[1], "-o", "csv", "-q")
-		if err != nil {
-			return nil, err
-		}
-		if _, rest, _ := bytes.Cut(text, []byte("\n")); len(rollups) > 0 {
-			text = rest // one header is enough
-		}
-		rollups = append(rollups, text...)
-	}
-	where := "body->'alert'->>'pipeline' = $1"
-	if w.changesOnly {
-		where += " AND body->>'from' <> body->>'to'"
-	}
-	bodies, err := transitions(ctx, c.postgres.DSN(database), where, w.name)
-	if err != nil {
-		return nil, err
-	}
-	var lines bytes.Buffer
-	for _, b := range bodies {
-		if w.changesOnly {
-			if b, err = withoutRevisions(b); err != nil {
-				return nil, err
-			}
-		}
-		lines.WriteString(b + "\n")
-	}
-	return &answers{rollups: rollups, transitions: lines.Bytes()}, nil
-}
-
-// transitions reads the bodies of the transitions that a condition takes, ordered by (at, id).
-func transitions(ctx context.Context, dsn, where string, args ...any) ([]string, error) {
-	conn, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close(ctx)
-	rows, err := conn.Query(ctx, "SELECT body::text FROM tidewatch.tidewatch_transitions WHERE "+where+" ORDER BY at, id", args...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
-}
-
-// withoutRevisions is a transition without what tells of the revisions before it.
-func withoutRevisions(body string) (string, error) {
-	var t map[string]any
-	if err := json.Unmarshal([]byte(body), &t); err != nil {
-		return "", err
-	}
-	delete(t, "id") // holds the number of revisions
-	delete(t, "revision")
-	if alert, ok := t["alert"].(map[string]any); ok {
-		delete(alert, "revised")
-	}
-	plain, err := json.Marshal(t) // keys are sorted
-	return string(plain), err
-}
-
 // attackFound reports whether the live run on sorted records caught the intruder reading secrets and blinding the audit
 // trail, while they were there.
 func (r *trailRun) attackFound(ctx context.Context) (bool, error) {
-	bodies, err := transitions(ctx, r.live.postgres.DSN("tidewatch"), `body->'alert'->>'pipeline' = 'cloudtrail' AND body->>'to' = 'firing'
+	bodies, err := transitions(ctx, r.live.postgres.DSN(r.live.database), `body->'alert'->>'pipeline' = 'cloudtrail' AND body->>'to' = 'firing'
 		AND body->'alert'->'labels'->>'user' = $1 AND (body->>'at')::timestamptz BETWEEN $2::text::timestamptz AND $3::text::timestamptz`, trailIntruder, trailFrom, trailTo)
 	if err != nil {
 		return false, err

@@ -10,10 +10,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -160,9 +162,12 @@ func (r *exactRun) compareForeign(ctx context.Context, o *oracle.Oracle, tasks [
 		return nil, err
 	}
 	// Every record of the aborted transactions is a gap, and so is each transaction's marker in each partition.
-	for bucket, want := range map[string]int64{"rejected": int64(report.DeadLetters.Expected), "gap": t.Aborted + t.Markers} {
-		if d := report.Ledger[bucket] - want; d != 0 {
-			progress("ledger: %s is %d, want %d", bucket, report.Ledger[bucket], want)
+	for _, b := range []struct {
+		name string
+		want int64
+	}{{"rejected", int64(report.DeadLetters.Expected)}, {"gap", t.Aborted + t.Markers}} {
+		if d := report.Ledger[b.name] - b.want; d != 0 {
+			progress("ledger: %s is %d, want %d", b.name, report.Ledger[b.name], b.want)
 			report.LedgerDiff += max(d, -d)
 		}
 	}
@@ -227,7 +232,8 @@ func (r *exactRun) compareDeadLetters(ctx context.Context) (e equality, err erro
 		return e, err
 	}
 	e.Expected = len(want)
-	for place, w := range want {
+	for _, place := range slices.Sorted(maps.Keys(want)) {
+		w := want[place]
 		g, found := got[place]
 		if found && strings.HasPrefix(g.Reason, w.Code+": ") && bytes.Equal(g.Raw, w.Raw) {
 			e.Equal++
