@@ -15,8 +15,8 @@
 // # Judging
 //
 // A rule judges a window once, when the watermark has passed its end; the time of a change is that end, never the time of
-// the judgement. A group without a row in a window counts as false. A later revision of the window never changes the
-// state: it marks the alert as revised.
+// the judgement. A group without a row in a window counts as false. A later revision of the window, which shows
+// when the window is final, never changes the state: it marks the alert as revised.
 //
 // # From transitions to rows
 //

@@ -37,9 +37,9 @@ func (c OperatorConfig) Validate() error {
 // Operator judges the windows of a rollup and emits what changes as decisions. It is a stream.Operator on window rows:
 //
 //   - Closed rows are judged, each window once. Windows without any row are judged too: false for every group.
-//   - Revised rows change no state. If a row differs from what was judged, and its window belongs to an episode, the alert
-//     is marked.
-//   - Final rows tell that a window cannot be revised any more; then what was kept for that is forgotten.
+//   - Revised rows, which come once for a window, right before it is final, change no state. If a row differs from what was
+//     judged, and its window belongs to an episode, the alert is marked.
+//   - Final rows tell that a window cannot be revised any more; then what was kept for that is forgotten, in Advance.
 //
 // Every batch goes on unchanged, so that several rules can follow one window. Decisions leave in Advance, ordered by time
 // and group key, so they depend on neither the borders nor the order of batches of a window. What an alert calls complete

@@ -45,12 +45,6 @@ func drawHistory(t *rapid.T) history {
 	rows := map[int][]cell{}
 	final := -1
 	for range rapid.IntRange(1, 12).Draw(t, "crossings") {
-		for w := final + 1; w <= h.last; w++ {
-			if rapid.IntRange(0, 5).Draw(t, "revised") == 0 {
-				rows[w] = reviseCells(t, rows[w])
-				h.events = append(h.events, event{phase: stream.Revised, window: w, cells: rows[w]})
-			}
-		}
 		first := h.last + 1
 		h.last += rapid.SampledFrom([]int{1, 1, 1, 1, 2, 5}).Draw(t, "windows")
 		for w := first; w <= h.last; w++ {
@@ -61,15 +55,16 @@ func drawHistory(t *rapid.T) history {
 				h.events = append(h.events, event{phase: stream.Closed, window: w, cells: rows[w]})
 			}
 		}
-		for w := first; w <= h.last; w++ { // a merge knows partials from after the closing
-			if rapid.IntRange(0, 5).Draw(t, "ahead") == 0 {
-				rows[w] = reviseCells(t, rows[w])
-				h.events = append(h.events, event{phase: stream.Revised, window: w, cells: rows[w]})
-			}
-		}
 		if rapid.IntRange(0, 2).Draw(t, "final") == 0 && final < h.last {
-			final = rapid.IntRange(final+1, h.last).Draw(t, "until")
-			h.events = append(h.events, event{phase: stream.Final, window: final, cells: []cell{{"a", 0.2}}})
+			first, until := final+1, rapid.IntRange(final+1, h.last).Draw(t, "until")
+			for final = first; final <= until; final++ {
+				if rapid.IntRange(0, 2).Draw(t, "revised") == 0 {
+					rows[final] = reviseCells(t, rows[final])
+					h.events = append(h.events, event{phase: stream.Revised, window: final, cells: rows[final]})
+				}
+				h.events = append(h.events, event{phase: stream.Final, window: final, cells: []cell{{"a", 0.2}}})
+			}
+			final = until
 		}
 		mark := endOf(h.last).Add(rapid.SampledFrom([]time.Duration{0, 3, size - 1}).Draw(t, "past"))
 		to := stream.Advance{Mark: mark, RecordMark: mark}

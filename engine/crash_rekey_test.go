@@ -120,15 +120,15 @@ func (r *rekeyed) plan(life *streamtest.Life) *engine.Plan {
 	return p
 }
 
-// judge decides about every row of a closed window, as an alert rule would.
+// judge decides about every row of a closed or revised window, as an alert rule would.
 type judge struct{}
 
 func (judge) Process(b *stream.Batch, out stream.Emitter) error {
-	if b.Phase != stream.Closed {
+	if b.Phase != stream.Closed && b.Phase != stream.Revised {
 		return nil
 	}
 	for i := range b.Len() {
-		id := fmt.Sprint("closed ", b.Window.Start, " ", b.Cols[0].Text(i))
+		id := fmt.Sprint(b.Phase, " ", b.Window.Start, " ", b.Cols[0].Text(i))
 		if err := out.Decide(stream.Decision{ID: id, Body: []byte(streamtest.Text(b, i))}); err != nil {
 			return err
 		}
@@ -199,14 +199,27 @@ func (r *rekeyed) check() string {
 	return ""
 }
 
+// slotOf is the slot of a group.
+func slotOf(key string) uint8 {
+	b := stream.NewBatch(eventSchema)
+	b.Cols[0].AppendString(key)
+	b.SetLen(1)
+	return stream.SlotOf(stream.AppendKey(nil, b, []int{0}, 0))
+}
+
 // oracle counts with maps. A row is closed with what each source had counted before its own mark passed the window's end.
+// What came after revises the groups of the slot when the window is final.
 func (r *rekeyed) oracle() (live, files, decisions map[string]string) {
 	live, files, decisions = map[string]string{}, map[string]string{}, map[string]string{}
 	type cell struct {
 		window time.Duration
 		key    string
 	}
-	all, onTime := map[cell]int{}, map[cell]int{}
+	type slot struct {
+		window time.Duration
+		slot   uint8
+	}
+	all, onTime, revised := map[cell]int{}, map[cell]int{}, map[slot]bool{}
 	lowest := time.Duration(1<<62 - 1)
 	for _, log := range r.logs {
 		front := -time.Hour
@@ -219,6 +232,8 @@ func (r *rekeyed) oracle() (live, files, decisions map[string]string) {
 			all[c]++
 			if front < 0 || w+size > mark {
 				onTime[c]++
+			} else {
+				revised[slot{w, slotOf(e.key)}] = true
 			}
 			front = max(front, e.at)
 		}
@@ -229,6 +244,9 @@ func (r *rekeyed) oracle() (live, files, decisions map[string]string) {
 		live[fmt.Sprintf("%s|%s", stream.Time(c.window), c.key)] = text
 		if c.window+size+lateness <= lowest {
 			files[fmt.Sprintf("rollups/%s/%s", stream.Time(c.window), c.key)] = text
+		}
+		if final := c.window+size+lateness <= lowest; final && revised[slot{c.window, slotOf(c.key)}] {
+			decisions[fmt.Sprint("revised ", stream.Time(c.window), " ", c.key)] = text
 		}
 		if m := onTime[c]; m > 0 && c.window+size <= lowest {
 			decisions[fmt.Sprint("closed ", stream.Time(c.window), " ", c.key)] = fmt.Sprintf("%s %d", c.key, m)

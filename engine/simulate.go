@@ -25,9 +25,13 @@ type SimRows struct {
 // SimResult is what a plan has made of a simulated log.
 type SimResult struct {
 	Decisions []stream.Decision
-	Rows      []SimRows // Closed, Revised, Final and Late rows, and events that a step passed on
-	Rejected  []stream.Rejected
-	Ledger    stream.Ledger
+	// Rows are Closed, Revised, Final and Late rows, and events that a step passed on; at the end what closed windows that
+	// are not final yet have got since, as Live rows.
+	Rows     []SimRows
+	Rejected []stream.Rejected
+	Ledger   stream.Ledger
+
+	live []SimRows
 }
 
 // Simulate runs a plan over records in memory, in virtual time: the progress of the log is the only clock. The plan's
@@ -66,18 +70,24 @@ func Simulate(ctx context.Context, p *Plan, in []SimRecord) (*SimResult, error) 
 		return nil, err
 	}
 	res.Ledger = done.Ledger
+	for _, l := range res.live {
+		if l.Batch.Window.End <= done.CompleteThrough {
+			res.Rows = append(res.Rows, l)
+		}
+	}
 	return res, nil
 }
 
-// collect keeps a copy of the rows; Live rows depend on when they are shown, so they are left out.
+// collect keeps a copy of the rows. Live rows leave at the end of the run only.
 func (s *SimResult) collect(step string, b *stream.Batch) error {
-	if b.Phase == stream.Live {
-		return nil
-	}
 	c := stream.NewBatch(b.Schema)
 	c.Phase, c.Window, c.Version, c.Provisional, c.Revision = b.Phase, b.Window, b.Version, b.Provisional, b.Revision
 	for i := range b.Len() {
 		c.AppendRow(b, i)
+	}
+	if b.Phase == stream.Live {
+		s.live = append(s.live, SimRows{step, c})
+		return nil
 	}
 	s.Rows = append(s.Rows, SimRows{step, c})
 	return nil

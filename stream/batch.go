@@ -8,9 +8,9 @@ type Phase uint8
 // The phases. Event rows are input events, or what filters and projections made of them. The others come from windows.
 const (
 	Event   Phase = iota // an event of the source
-	Live                 // the value of an open window so far, published now and then; only for displays
+	Live                 // the value of a window so far, published now and then; only for displays
 	Closed               // the value of a window that the watermark has just passed: rules judge it
-	Revised              // a new value of a window that was Closed before, because a late event was accepted
+	Revised              // right before Final, once: slots that late events have changed since the window was Closed
 	Final                // the last value of a window: the records' mark has passed its end and the lateness
 	Late                 // events that every window refused
 	Partial              // the mergeable state of one source partition, on its way to the next stage

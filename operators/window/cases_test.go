@@ -110,7 +110,6 @@ func TestTickClosesProvisionallyAndRecordsFinish(t *testing.T) {
 	same(t, got,
 		"closed 1000-1010 at 2.0 provisional: web-7 1",
 		"live 1000-1010 at 3.0 provisional: web-7 2",
-		"revised 1000-1010 at 4.0: web-7 2",
 		"live 1000-1010 at 5.0: web-7 3",
 		"revised 1000-1010 at 6.0: web-7 3",
 		"final 1000-1010 at 6.0: web-7 3",
@@ -119,8 +118,9 @@ func TestTickClosesProvisionallyAndRecordsFinish(t *testing.T) {
 
 // TestOpenedBehindTheMark: rules have judged the window without a row; its rows are revisions.
 func TestOpenedBehindTheMark(t *testing.T) {
-	got := play(t, newTumbling(t, countByHost(time.Minute)), advance(1, 1020, 1020), eventsAt(1020*second, 1001), advance(3, 1030, 1030))
-	same(t, got, "revised 1000-1010 at 3.0: web-7 1")
+	got := play(t, newTumbling(t, countByHost(time.Minute)), advance(1, 1020, 1020), eventsAt(1020*second, 1001), advance(3, 1030, 1030),
+		advance(4, 1070, 1070))
+	same(t, got, "revised 1000-1010 at 4.0: web-7 1", "final 1000-1010 at 4.0: web-7 1")
 }
 
 func TestEndsOfTheCalendarAreLate(t *testing.T) {
@@ -156,7 +156,7 @@ func TestRepeatsForAWindowThatIsGone(t *testing.T) {
 		entries(t, cfg, partialsOf(t, cfg, 1, false, 1000, 4), partialsOf(t, cfg, 2, true, 1000, 5)), stream.Version{Offset: 3},
 		advance(4, 1030, 1030),
 	)
-	same(t, got, "closed 1000-1010 at 1.0: web-7 4", "final 1000-1010 at 1.0: web-7 4")
+	same(t, got, "closed 1000-1010 at 0.0: web-7 4", "final 1000-1010 at 1.0: web-7 4")
 	if _, groups := op.Size(); groups != 0 {
 		t.Errorf("%d groups are kept, want none", groups)
 	}
@@ -166,24 +166,33 @@ func TestRepeatsForAWindowThatIsGone(t *testing.T) {
 func TestPartialBehindTheCut(t *testing.T) {
 	cfg := countByHost(time.Minute)
 	got := play(t, newMerge(t, cfg),
-		advance(1, 1020, 1005), entries(t, cfg, partialsOf(t, cfg, 1, false, 1000, 4)), stream.Version{Offset: 2},
-		advance(3, 1030, 1030),
+		advance(1, 1020, 1005), entries(t, cfg, partialsOf(t, cfg, 1, true, 1000, 4)), stream.Version{Offset: 2},
+		advance(3, 1030, 1030), advance(4, 1070, 1070),
 	)
-	same(t, got, "live 1000-1010 at 2.0 provisional: web-7 4", "revised 1000-1010 at 3.0: web-7 4")
+	same(t, got, "live 1000-1010 at 2.0 provisional: web-7 4", "revised 1000-1010 at 4.0: web-7 4", "final 1000-1010 at 4.0: web-7 4")
 }
 
-// TestClosedAndRevisedAtOnce: what the source counted after its own cut is no part of the closed value, and the two values
-// leave under two versions.
-func TestClosedAndRevisedAtOnce(t *testing.T) {
+// TestCountedAfterTheCut: what the source counted after its own cut is no part of the closed value. Displays see it again
+// with the next publication, under a newer version.
+func TestCountedAfterTheCut(t *testing.T) {
 	cfg := countByHost(time.Minute)
 	got := play(t, newMerge(t, cfg),
 		entries(t, cfg, partialsOf(t, cfg, 1, false, 1000, 4), partialsOf(t, cfg, 2, true, 1000, 6), partialsOf(t, cfg, 2, false, 1010, 1)),
-		stream.Version{Offset: 3}, advance(4, 1020, 1020), stream.Version{Offset: 5})
+		stream.Version{Offset: 3}, advance(4, 1020, 1020), stream.Version{Offset: 4}, advance(5, 1070, 1070))
 	same(t, got,
 		"live 1000-1010 at 3.0: web-7 6", "live 1010-1020 at 3.0: web-7 1",
 		"closed 1000-1010 at 3.0: web-7 4", "closed 1010-1020 at 3.0: web-7 1",
-		"revised 1000-1010 at 4.0: web-7 6",
+		"live 1000-1010 at 4.0: web-7 6",
+		"revised 1000-1010 at 5.0: web-7 6", "final 1000-1010 at 5.0: web-7 6",
 	)
+}
+
+// TestClosedRevisedAndFinalAtOnce: the values leave under two versions, so that receivers end with the later one.
+func TestClosedRevisedAndFinalAtOnce(t *testing.T) {
+	cfg := countByHost(5 * time.Second)
+	got := play(t, newMerge(t, cfg),
+		entries(t, cfg, partialsOf(t, cfg, 1, false, 1000, 4), partialsOf(t, cfg, 2, true, 1000, 6)), advance(3, 1020, 1020))
+	same(t, got, "closed 1000-1010 at 2.0: web-7 4", "revised 1000-1010 at 3.0: web-7 6", "final 1000-1010 at 3.0: web-7 6")
 }
 
 func TestDamagedEntries(t *testing.T) {

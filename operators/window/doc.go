@@ -19,14 +19,17 @@
 // # The life of a window
 //
 // The window [start, end) is open until the mark reaches its end. It is then closed: its value leaves in the phase Closed,
-// which rules judge. It stays for late events until the mark by records reaches end plus the allowed lateness; then its
-// last value leaves in the phase Final, and it is gone. In between, events that are accepted change it; the slots in which
-// that happened leave whole, in the phase Revised, with the next Advance. All of this happens in Advance and follows from
-// the log and its control records. Publish shows, in the phase Live, the slots that changed since they were shown last, or
-// after Refresh all that is held; when it is called changes nothing else.
+// which rules judge. It stays for late events until the mark by records reaches end plus the allowed lateness. It is then
+// final: the slots in which something changed since it was closed leave whole, once, in the phase Revised, then its last
+// value in the phase Final, and it is gone. All of this happens in Advance and follows from the log and its control
+// records. Publish shows, in the phase Live, the slots that changed since they were shown last, closed windows included,
+// or after Refresh all that is held; when it is called changes nothing else.
 //
-// An Advance emits first the revisions of windows that were closed before, then the windows that it closes, in order of
-// time, then final values. Each batch has rows of one window, complete slots, ordered by slot and group number.
+// Revised leaves that late because it is a decision. What had changed at some earlier Advance would depend, behind a
+// re-keying, on which partials had arrived by then.
+//
+// An Advance emits first the windows that it closes, in order of time, then those that become final. Each batch has rows
+// of one window, complete slots, ordered by slot and group number.
 //
 //   - An event is late, and refused, if the mark that it travelled with has reached its window's end plus the lateness. That
 //     mark is by records alone, so an idle tick makes nothing late: it closes windows provisionally. Events that come for

@@ -47,7 +47,8 @@ func sample(at, mark stream.Time, host string, value float64) *stream.Batch {
 	return b
 }
 
-// A window closes when the mark passes its end. An event that comes later, but within the allowed lateness, revises it.
+// A window closes when the mark passes its end. An event that comes later, but within the allowed lateness, revises it; that
+// shows when the window is final.
 func ExampleTumbling() {
 	op, err := window.NewTumbling(cpuWindow(), cpu)
 	if err != nil {
@@ -66,8 +67,8 @@ func ExampleTumbling() {
 	// Output:
 	// closed 00:00:10: web-7 0.97 2
 	// 1 revised
-	// revised 00:00:10: web-7 0.99 3
 	// closed 00:00:20: web-7 0.5 1
+	// revised 00:00:10: web-7 0.99 3
 	// final 00:00:10: web-7 0.99 3
 	// 1 late
 	// late 00:00:00: web-7 1

@@ -22,14 +22,15 @@ type MergeConfig struct {
 //
 // For each group, window and source it keeps the newest partial, and beside it the newest from before the source itself had
 // closed the window. The value Closed at a cut is made of the latter, so it depends on the logs of the sources and not on
-// how fast each was read. Groups with partials from after leave as revised with the same Advance, right behind.
+// how fast each was read. Slots with partials from after are revised, which shows when the window becomes final: all of
+// them have come by then.
 //
 // A partial that is not newer than the one that is held is a repeat and changes nothing. Neither does a newer one with the
 // same state, which a source sends that runs again over what it had sent at another version.
 //
-// Two values of a slot never leave under one version, since receivers take only what is newer. Where an Advance has to show a window as
-// closed and as revised, everything up to Closed carries the version before it. That is true to the rows: the record that
-// moved the mark has changed no state.
+// Two values of a slot never leave under one version, since receivers take only what is newer. Displays have seen partials
+// that a closed window does not count, and must see them again; so Closed rows carry the version before the record that
+// moved the mark. That is true to them: a record of progress changes no state.
 type Merge struct {
 	*layout
 	panes
@@ -140,7 +141,7 @@ func (m *Merge) take(p *pane, b *stream.Batch, rows []int32, ids []uint32) {
 	slots := m.groups.Slots()
 	for i, r := range rows {
 		if m.replace(p, entries[i], b, int(r)) {
-			p.changed(slots[ids[i]], isAfter(keys[i]))
+			p.dirty.add(slots[ids[i]])
 		}
 	}
 }
@@ -165,15 +166,4 @@ func (m *Merge) replace(p *pane, entry uint32, b *stream.Batch, r int) bool {
 	}
 	copy(words, m.state)
 	return true
-}
-
-// changed notes that a cell of the slot has another value now.
-func (p *pane) changed(slot uint8, after bool) {
-	p.dirty.add(slot)
-	switch {
-	case p.closed:
-		p.revised.add(slot)
-	case after:
-		p.sources.ahead.add(slot)
-	}
 }

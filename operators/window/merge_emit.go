@@ -7,64 +7,19 @@ import (
 // Advance implements stream.Operator.
 func (m *Merge) Advance(to stream.Advance, out stream.Emitter) error {
 	m.advance(to)
-	at := to.At
-	if m.closesAhead() {
-		at = versionBefore(at)
-	}
-	if err := m.revise(at, out); err != nil {
+	if err := m.close(to, out); err != nil {
 		return err
 	}
-	if err := m.close(to, at, out); err != nil {
+	if err := m.finish(to.At, out); err != nil {
 		return err
-	}
-	if err := m.revise(to.At, out); err != nil { // what has been closed just now
-		return err
-	}
-	for _, p := range m.list {
-		if p.until > m.record {
-			break
-		}
-		if err := m.emit(p, allSlots(), emission{phase: stream.Final, version: to.At}, out); err != nil {
-			return err
-		}
 	}
 	m.drop(m.groups)
 	return nil
 }
 
-// closesAhead reports whether a window closes now that has partials from after a source closed it.
-func (m *Merge) closesAhead() bool {
-	for _, p := range m.list {
-		if p.end <= m.mark && !p.closed && !p.sources.ahead.empty() {
-			return true
-		}
-	}
-	return false
-}
-
-// versionBefore is the version one record or step earlier.
-func versionBefore(v stream.Version) stream.Version {
-	if v.Step > 0 {
-		return stream.Version{Offset: v.Offset, Step: v.Step - 1}
-	}
-	return stream.Version{Offset: v.Offset - 1}
-}
-
-func (m *Merge) revise(at stream.Version, out stream.Emitter) error {
-	for _, p := range m.list {
-		if p.revised.empty() {
-			continue
-		}
-		if err := m.emit(p, &p.revised, emission{stream.Revised, at, p.end > m.record}, out); err != nil {
-			return err
-		}
-		p.dirty.subtract(&p.revised)
-		p.revised = slotSet{}
-	}
-	return nil
-}
-
-func (m *Merge) close(to stream.Advance, at stream.Version, out stream.Emitter) error {
+// close emits the windows whose end the mark has passed.
+func (m *Merge) close(to stream.Advance, out stream.Emitter) error {
+	at := stream.Version{Offset: to.At.Offset - 1, Step: to.At.Step}
 	for _, p := range m.list {
 		if p.end > m.mark {
 			break
@@ -76,8 +31,35 @@ func (m *Merge) close(to stream.Advance, at stream.Version, out stream.Emitter) 
 		if err := m.emit(p, allSlots(), e, out); err != nil {
 			return err
 		}
-		p.closed, p.dirty, p.revised = true, slotSet{}, p.sources.ahead
-		p.sources.ahead = slotSet{}
+		p.closed, p.dirty = true, m.behind(p)
+	}
+	return nil
+}
+
+// behind are the slots with partials from after the sources had closed the window.
+func (m *Merge) behind(p *pane) (slots slotSet) {
+	slotOf, groups := m.groups.Slots(), p.cells.Keys()
+	for _, k := range p.sources.index.Keys() {
+		if isAfter(k) {
+			slots.add(slotOf[groups[cellOf(k)]])
+		}
+	}
+	return slots
+}
+
+// finish emits the last values of the windows that are final now, first those that rules have seen otherwise.
+func (m *Merge) finish(at stream.Version, out stream.Emitter) error {
+	for _, p := range m.list {
+		if p.until > m.record {
+			break
+		}
+		revised := m.behind(p)
+		if err := m.emit(p, &revised, emission{phase: stream.Revised, version: at}, out); err != nil {
+			return err
+		}
+		if err := m.emit(p, allSlots(), emission{phase: stream.Final, version: at}, out); err != nil {
+			return err
+		}
 	}
 	return nil
 }

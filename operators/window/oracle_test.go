@@ -84,10 +84,6 @@ func (o *oracle) advance(to stream.Advance) {
 	slices.Sort(starts)
 	for _, start := range starts {
 		w, end := o.windows[start], start+stream.Time(o.cfg.Size)
-		if len(w.revised) > 0 {
-			o.emit(stream.Revised, start, to, w.groups, w.revised)
-			w.revised = map[uint8]bool{}
-		}
 		if end <= to.Mark && !w.closed {
 			w.closed, w.cut = true, map[string][]*event{}
 			for k, es := range w.groups {
@@ -96,6 +92,9 @@ func (o *oracle) advance(to stream.Advance) {
 			o.emit(stream.Closed, start, to, w.groups, nil)
 		}
 		if end+stream.Time(o.cfg.Lateness) <= to.RecordMark {
+			if len(w.revised) > 0 {
+				o.emit(stream.Revised, start, to, w.groups, w.revised)
+			}
 			o.emit(stream.Final, start, to, w.groups, nil)
 			delete(o.windows, start)
 		}

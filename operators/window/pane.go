@@ -14,7 +14,7 @@ type pane struct {
 	closed     bool
 
 	dirty   slotSet // changed since they were emitted
-	revised slotSet // changed since they were emitted as Closed or Revised; of a closed pane
+	revised slotSet // of a Tumbling: changed since the pane was closed
 
 	cells table.Index[uint32] // by group
 	words []uint64            // of Tumbling and Fold: the cells, one after the other

@@ -16,7 +16,6 @@ type sources struct {
 	words    []uint64            // by entry: the state
 	next     []uint32            // by entry: 1 + the next entry of the same cell
 	head     []uint32            // by cell: 1 + its newest entry
-	ahead    slotSet             // slots with entries from after; of a pane that is still open
 }
 
 // maxSource bounds the numbers of source partitions, so that they fit into the key of an entry.
@@ -84,7 +83,6 @@ func (s *sources) pick(cell uint32, beforeOnly bool, picked []uint64) []uint64 {
 	return kept
 }
 
-// reset empties the sources of a pane that is closed, so that ahead is empty already.
 func (s *sources) reset() {
 	s.index.Reset()
 	s.versions, s.words, s.next, s.head = emptied(s.versions), emptied(s.words), emptied(s.next), emptied(s.head)

@@ -164,7 +164,6 @@ func (m *Merge) Snapshot(w *stream.StateWriter) error {
 	var scratch []int64
 	m.snapshot(w, m.layout, m.groups, func(p *pane) {
 		s := &p.sources
-		s.ahead.snapshot(w)
 		w.Uint(uint64(s.index.Len()))
 		for i, k := range s.index.Keys() {
 			w.Uint(uint64(cellOf(k)))
@@ -183,9 +182,6 @@ func (m *Merge) Restore(r *stream.StateReader) error {
 }
 
 func (s *sources) restore(r *stream.StateReader, cells, size int) error {
-	if err := s.ahead.restore(r); err != nil {
-		return err
-	}
 	s.head = make([]uint32, cells)
 	n := r.Len(4)
 	for i := range n {

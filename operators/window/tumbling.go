@@ -40,36 +40,28 @@ func (t *Tumbling) touchSlots(p *pane, groups, _ []uint32) {
 // Advance implements stream.Operator.
 func (t *Tumbling) Advance(to stream.Advance, out stream.Emitter) error {
 	t.advance(to)
-	if err := t.revise(to, out); err != nil {
-		return err
-	}
 	if err := t.close(to, out); err != nil {
 		return err
 	}
-	for _, p := range t.list {
-		if p.until > t.record {
-			break
-		}
-		if err := t.emit(p, allSlots(), emission{phase: stream.Final, version: to.At}, out); err != nil {
-			return err
-		}
+	if err := t.finish(to.At, out); err != nil {
+		return err
 	}
 	t.drop(t.groups)
 	return nil
 }
 
-// revise shows what late events have changed since the Advance before.
-func (t *Tumbling) revise(to stream.Advance, out stream.Emitter) error {
+// finish emits the last values of the windows that are final now, first those that rules have seen otherwise.
+func (t *Tumbling) finish(at stream.Version, out stream.Emitter) error {
 	for _, p := range t.list {
-		if p.revised.empty() {
-			continue
+		if p.until > t.record {
+			break
 		}
-		e := emission{stream.Revised, to.At, p.end > t.record}
-		if err := t.emit(p, &p.revised, e, out); err != nil {
+		if err := t.emit(p, &p.revised, emission{phase: stream.Revised, version: at}, out); err != nil {
 			return err
 		}
-		p.dirty.subtract(&p.revised)
-		p.revised = slotSet{}
+		if err := t.emit(p, allSlots(), emission{phase: stream.Final, version: at}, out); err != nil {
+			return err
+		}
 	}
 	return nil
 }
