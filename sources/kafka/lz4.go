@@ -78,19 +78,27 @@ func endLZ4(dst, src []byte, flags byte) ([]byte, error) {
 	return dst, nil
 }
 
+// appendLZ4 decodes one block. Clients declare blocks of up to 4 MiB and send a few kilobytes, and every reader has a buffer of
+// its own, so the room that a block may take is given only as it turns out to be needed: eight times its size first, which
+// most events fit into.
 func appendLZ4(dst, src []byte, stored bool, maxBlock int) ([]byte, error) {
 	if stored {
 		return append(dst, src...), nil
 	}
 	at := len(dst)
-	if cap(dst)-at < maxBlock {
-		grown := make([]byte, at, max(2*cap(dst), at+maxBlock))
-		copy(grown, dst)
-		dst = grown
+	for room := max(cap(dst)-at, 8*len(src)); ; room *= 2 {
+		room = min(room, maxBlock)
+		if cap(dst)-at < room {
+			grown := make([]byte, at, at+room)
+			copy(grown, dst)
+			dst = grown
+		}
+		n, err := lz4.UncompressBlock(src, dst[at:at+room])
+		if err == nil {
+			return dst[:at+n], nil
+		}
+		if room == maxBlock { // a damaged block and a short buffer are the same error to the library
+			return nil, fmt.Errorf("%w: %w", errDamaged, err)
+		}
 	}
-	n, err := lz4.UncompressBlock(src, dst[at:at+maxBlock])
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	return dst[:at+n], nil
 }
