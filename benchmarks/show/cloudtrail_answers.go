@@ -160,6 +160,10 @@ func (s *side) ask(ctx context.Context, w *trailWay) (*answers, error) {
 // finals reads the Parquet files of the final rollups, in an order of its own.
 func (s *side) finals(ctx context.Context, w *trailWay) ([]byte, error) {
 	folder := filepath.Join(s.s3.Folder(), "objects", s.bucket.Bucket, s.prefix, "rollups", "pipeline="+w.name)
+	files, err := filepath.Glob(filepath.Join(folder, "*", "*", "*", "*.parquet")) // output, date, hour
+	if err != nil || len(files) == 0 {
+		return nil, err // nothing is final yet
+	}
 	o, err := oracle.New(ctx, s.dir, map[string]any{"folder": folder})
 	if err != nil {
 		return nil, err
