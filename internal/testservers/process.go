@@ -33,6 +33,21 @@ func startProcess(cmd *exec.Cmd, onParentDeath syscall.Signal) (*process, error)
 	return p, nil
 }
 
+// Supervise starts a program that is killed when this process ends, in whatever way (Linux); for tests that run our own
+// binary. ended receives the result of Wait, once. The caller stops the program, or leaves it to the end of the process.
+func Supervise(cmd *exec.Cmd) (ended <-chan error, err error) {
+	p, err := startProcess(cmd, syscall.SIGKILL)
+	if err != nil {
+		return nil, err
+	}
+	result := make(chan error, 1)
+	go func() {
+		<-p.done
+		result <- p.err
+	}()
+	return result, nil
+}
+
 func (p *process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
