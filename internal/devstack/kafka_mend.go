@@ -61,9 +61,7 @@ func mend(dir string, log *slog.Logger) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		for _, s := range segments {
-			total += s.size
-		}
+		total += size(segments)
 		if !known {
 			continue
 		}
@@ -109,8 +107,8 @@ func (p partition) mend(segments []segment) error {
 	switch {
 	case found && old.Version != mendFormat, found && old.matches(segments) && len(segments) > 0:
 		return nil
-	case len(segments) == 0:
-		return p.mendEmpty(path, old)
+	case size(segments) == 0:
+		return p.mendEmpty(path, old, segments)
 	}
 	fresh, err := p.scan(segments)
 	if err != nil || fresh == nil {
@@ -128,17 +126,33 @@ func (s partitionSnapshot) matches(segments []segment) bool {
 }
 
 // mendEmpty keeps the offsets of a partition from which everything was deleted: an empty file makes its snapshot count.
-func (p partition) mendEmpty(path string, old partitionSnapshot) error {
+func (p partition) mendEmpty(path string, old partitionSnapshot, files []segment) error {
+	if len(files) > 0 { // the name of a file is the offset at which it was begun
+		old.HighWatermark = max(old.HighWatermark, files[len(files)-1].base)
+	}
 	if old.HighWatermark == 0 {
 		return nil
 	}
-	old.LogStartOffset, old.LastStableOffset = old.HighWatermark, old.HighWatermark
-	old.Segments, old.AbortedTxns = []snapshotSegment{{BaseOffset: old.HighWatermark}}, nil
-	f, err := os.OpenFile(p.file(segment{base: old.HighWatermark}), os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
+	if len(files) == 0 {
+		files = []segment{{base: old.HighWatermark}}
+		if err := os.WriteFile(p.file(files[0]), nil, 0o600); err != nil {
+			return err
+		}
 	}
-	return errors.Join(f.Close(), writeJSON(path, old))
+	old.Version, old.Segments, old.AbortedTxns = mendFormat, nil, nil
+	old.LogStartOffset, old.LastStableOffset = old.HighWatermark, old.HighWatermark
+	for _, f := range files {
+		old.Segments = append(old.Segments, snapshotSegment{BaseOffset: f.base})
+	}
+	return writeJSON(path, old)
+}
+
+func size(segments []segment) int64 {
+	var total int64
+	for _, s := range segments {
+		total += s.size
+	}
+	return total
 }
 
 // scan reads the headers of all batches. It answers nil if the broker has to look for itself.
@@ -155,10 +169,10 @@ func (p partition) scan(segments []segment) (*partitionSnapshot, error) {
 				return nil, err
 			}
 		}
-		snapshot.Segments = append(snapshot.Segments, snapshotSegment{BaseOffset: s.base, Size: n, MinEpoch: snapshot.Epoch, MaxEpoch: snapshot.Epoch})
+		snapshot.Segments = append(snapshot.Segments, snapshotSegment{BaseOffset: s.base, Size: n})
 	}
 	if snapshot.LogStartOffset < 0 {
-		return nil, nil //nolint:nilnil // only empty files: nothing to load
+		return nil, nil //nolint:nilnil // not one whole batch: nothing to load
 	}
 	snapshot.LastStableOffset = snapshot.HighWatermark
 	return snapshot, nil
@@ -180,7 +194,7 @@ func (p partition) scanSegment(s segment, to *partitionSnapshot) (n int64, ok bo
 			return 0, false, err
 		}
 		h := parseBatchHeader(raw)
-		if h.length < batchHeaderBytes || h.magic != 2 || h.transactional {
+		if !h.plain() || h.first < to.HighWatermark || n == 0 && h.first != s.base {
 			return 0, false, nil
 		}
 		if n+h.length > s.size {
@@ -195,7 +209,7 @@ func (s *partitionSnapshot) add(h batchHeader) {
 	if s.LogStartOffset < 0 {
 		s.LogStartOffset, s.CreatedAt = h.first, time.UnixMilli(h.firstTimestamp)
 	}
-	s.HighWatermark, s.Epoch = h.last+1, h.epoch
+	s.HighWatermark = h.last + 1
 	s.MaxTimestamp = max(s.MaxTimestamp, h.maxTimestamp)
 }
 
@@ -211,6 +225,11 @@ type batchHeader struct {
 	transactional  bool // or a marker that ends a transaction
 	firstTimestamp int64
 	maxTimestamp   int64
+}
+
+// plain reports whether it can be the header of a batch outside of transactions, of a broker that never had another leader.
+func (h batchHeader) plain() bool {
+	return h.length >= batchHeaderBytes && h.magic == 2 && !h.transactional && h.last >= h.first && h.epoch == 0
 }
 
 func parseBatchHeader(raw [batchHeaderBytes]byte) batchHeader {

@@ -96,11 +96,7 @@ func retentionOf(configs map[string]*string) retention {
 // cut is the offset before which everything can go, 0 if nothing can. Files go oldest first; a file goes by size if what is
 // left still has `bytes`.
 func (r retention) cut(segments []segment, now time.Time) int64 {
-	var total int64
-	for _, s := range segments {
-		total += s.size
-	}
-	var cut int64
+	total, cut := size(segments), int64(0)
 	for i := 0; i+1 < len(segments); i++ {
 		old := r.age >= 0 && now.Sub(segments[i].written) >= r.age
 		big := r.bytes >= 0 && total-segments[i].size >= r.bytes

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -166,7 +167,7 @@ func notNil(err error) error {
 }
 
 func running(pid int) bool {
-	text, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "stat"))
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	return err == nil && !strings.Contains(string(text), ") Z ")
 }
 

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ func config(t *testing.T) Config {
 	t.Helper()
 	return Config{
 		Volatile: true,
-		Dir: filepath.Join(t.TempDir(), "postgres"), Repository: "http://127.0.0.1:1/nothing", Cache: filepath.Join(t.TempDir(), "cache"),
+		Dir:      filepath.Join(t.TempDir(), "postgres"), Repository: "http://127.0.0.1:1/nothing", Cache: filepath.Join(t.TempDir(), "cache"),
 		Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Progress: func(text string) { t.Log(text) },
 	}
 }
@@ -38,6 +39,16 @@ func needLocal(t *testing.T) {
 	default:
 		t.Skipf("no PostgreSQL on this machine, or short mode: %v", err)
 	}
+}
+
+// passable is a temporary folder through which every account may walk, if that is so of the folder of temporary files.
+func passable(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o711), os.Chmod(dir, 0o711)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func required() bool {

@@ -1,8 +1,6 @@
 package postgres
 
 import (
-	"errors"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -21,17 +19,9 @@ func TestTheReleaseOfMavenCentral(t *testing.T) {
 	}
 	c := config(t)
 	c.Local, c.Repository, c.Cache = []string{}, "", ""
-	c.Programs, err = os.MkdirTemp("/tmp", "tidewatch-programs-") // open to the account under which they run
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(c.Programs); err != nil {
-			t.Error(err)
-		}
-	})
+	c.Programs = passable(t)
 	filled, err := c.filled()
-	if err := errors.Join(err, os.Chmod(c.Programs, 0o755)); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := fetchJar(t.Context(), filled, r); err != nil {

@@ -294,14 +294,7 @@ func TestFolders(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root has to run PostgreSQL under another account")
 	}
-	open := func(t *testing.T) string {
-		t.Helper()
-		dir := t.TempDir()
-		if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o711), os.Chmod(dir, 0o711)); err != nil {
-			t.Fatal(err)
-		}
-		return filepath.Join(dir, "postgres")
-	}
+	open := func(t *testing.T) string { t.Helper(); return filepath.Join(passable(t), "postgres") }
 	nobody, err := child.Lookup("nobody")
 	if err != nil {
 		t.Fatal(err)
