@@ -24,7 +24,31 @@ func Validate(specs []*Spec, c *Components) Problems {
 		_, problems := lay(s, c)
 		all = append(all, problems...)
 	}
+	all = append(all, sharedRules(specs)...)
 	return append(all, archiveProblems(specs, c)...)
+}
+
+// sharedRules finds rules of different pipelines with one name. An alert is known by the rule's name and its labels, so
+// their alerts would be taken for the same one.
+func sharedRules(specs []*Spec) (all Problems) {
+	first := map[string]*Spec{}
+	at := map[string]Text{}
+	for _, s := range specs {
+		for i := range s.Steps {
+			a := s.Steps[i].Alert
+			if s.Steps[i].Kind != AlertStep || a == nil || !a.Name.IsSet() {
+				continue
+			}
+			name := a.Name.Value
+			if other := first[name]; other != nil && other != s {
+				all = append(all, s.src.problem(a.Name.At, a.Name.width(),
+					fmt.Sprintf("pipeline `%s` has a rule `%s` already, in %s line %d: alerts are known by the rule's name", other.Name, name, other.File, at[name].At.Line)))
+				continue
+			}
+			first[name], at[name] = s, a.Name
+		}
+	}
+	return all
 }
 
 // checker finds the mistakes of one spec while it lays out its columns.

@@ -99,8 +99,7 @@ func (c *Catalog) Lookup(name string, version int) (*Definition, error) {
 // ForTopic is the newest definition whose default the topic is.
 func (c *Catalog) ForTopic(topic string) (*Definition, error) {
 	var topics []string
-	for i := len(c.definitions) - 1; i >= 0; i-- {
-		d := c.definitions[i]
+	for _, d := range slices.Backward(c.definitions) {
 		if slices.Contains(d.Topics, topic) {
 			return d, nil
 		}

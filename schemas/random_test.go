@@ -5,8 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tidewatch/tidewatch/stream"
 	"pgregory.net/rapid"
+
+	"github.com/tidewatch/tidewatch/stream"
 )
 
 // writer writes random JSON in any of its ways: space, escapes, order, repeated keys.

@@ -92,7 +92,7 @@ func (r *record) object(n *node, i, depth int) int {
 		if i < 0 {
 			return i
 		}
-		more := false
+		var more bool
 		if i, more = next(b, i, '}'); !more {
 			return i
 		}
@@ -160,7 +160,8 @@ func (r *record) firstOf(n *node, i, depth int) int {
 	if i = r.object(n, i+1, depth+1); i < 0 {
 		return i
 	}
-	for more := true; ; {
+	for {
+		var more bool
 		if i, more = next(b, i, ']'); !more {
 			return i
 		}
@@ -216,12 +217,13 @@ func (r *record) canonical() []byte {
 	slices.SortStableFunc(r.entries, compareEntries)
 	from := len(r.arena)
 	separator := byte('{')
-	for lo, hi := 0, 0; lo < len(r.entries); lo = hi {
-		hi = lo + 1
+	for lo := 0; lo < len(r.entries); {
+		hi := lo + 1
 		for hi < len(r.entries) && bytes.Equal(r.entries[lo].key, r.entries[hi].key) {
 			hi++
 		}
 		e := valid(r.entries[lo:hi])
+		lo = hi
 		if e.kind == null {
 			continue
 		}

@@ -34,8 +34,7 @@ func (r *Rejection) Error() string { return string(r.Code) + ": " + r.Text }
 
 // CodeOf is the code of a rejection in the chain of err, or "".
 func CodeOf(err error) Code {
-	var r *Rejection
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*Rejection](err); ok {
 		return r.Code
 	}
 	return ""

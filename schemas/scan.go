@@ -230,7 +230,7 @@ func skipObject(b []byte, i, depth int) int {
 		if i = skipValue(b, i, depth); i < 0 {
 			return i
 		}
-		more := false
+		var more bool
 		if i, more = next(b, i, '}'); !more {
 			return i
 		}
@@ -249,7 +249,7 @@ func skipArray(b []byte, i, depth int) int {
 		if i = skipValue(b, i, depth); i < 0 {
 			return i
 		}
-		more := false
+		var more bool
 		if i, more = next(b, i, ']'); !more {
 			return i
 		}
