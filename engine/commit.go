@@ -55,6 +55,14 @@ type outcome struct {
 	err     error    // errLost, or what is fatal
 }
 
+// prefix is where the work may have put objects; "" for outputs that put none, so that nobody looks for garbage there.
+func (w *stageWork) prefix(e *capture) string {
+	if w.live || w.sink == rekeyOutput {
+		return ""
+	}
+	return e.prefix
+}
+
 // committer works off captures, one after the other. All fields belong to its goroutine once run has begun.
 type committer struct {
 	t          *task
@@ -146,7 +154,7 @@ func (c *committer) stage(ctx context.Context, e *capture) (staged []stream.Stag
 		case err != nil:
 			return nil, nil, fmt.Errorf("stage output %s: %w", w.sink, err)
 		case len(receipt) > 0:
-			staged = append(staged, stream.Staged{Sink: w.sink, Prefix: e.prefix, Receipt: receipt})
+			staged = append(staged, stream.Staged{Sink: w.sink, Prefix: w.prefix(e), Receipt: receipt})
 		}
 	}
 	c.t.timing(phaseStage, c.t.deps.Clock.Now().Sub(began))
