@@ -26,8 +26,8 @@ type inflater struct {
 
 const (
 	keptBuffers   = 64
-	keptBytes     = 8 << 20 // larger buffers are left to the garbage collector
-	firstBuffer   = 32 << 10 // grows as blocks need; a worker has a reader for each task, most of which read little
+	keptBytes     = 8 << 20   // larger buffers are left to the garbage collector
+	firstBuffer   = 32 << 10  // grows as blocks need; a worker has a reader for each task, most of which read little
 	maxBlockBytes = 256 << 20 // decompressed; a producer that sends more wants the worker's memory, not its attention
 )
 
