@@ -184,6 +184,7 @@ func (h *history) random() streamtest.Plan {
 type process struct {
 	life   *streamtest.Life
 	source *streamtest.Source
+	runner *engine.Runner
 	cancel context.CancelFunc
 	done   chan error
 	err    error // of the runner; a crash may be one
@@ -208,7 +209,7 @@ func (h *history) start(faults streamtest.Plan) *process {
 		DrainTimeout: time.Second, Retention: 2 * time.Second, WatchEvery: 300 * time.Millisecond,
 	}, []*engine.Plan{&plan})
 	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel = cancel
+	p.runner, p.cancel = r, cancel
 	go func() { p.done <- r.Run(ctx) }()
 	return p
 }

@@ -73,6 +73,11 @@ func (s *LiveSink) flush() error {
 	return nil
 }
 
+// Refresh implements stream.RefreshingSink.
+func (s *LiveSink) Refresh(stream.Time) stream.Work {
+	return func(context.Context) (stream.Receipt, error) { return nil, s.flush() }
+}
+
 // Stage implements stream.Sink.
 func (s *LiveSink) Stage(stream.Epoch) stream.Work {
 	return func(context.Context) (stream.Receipt, error) { return nil, s.flush() }

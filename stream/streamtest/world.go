@@ -72,6 +72,13 @@ func (w *World) Live() map[string]LiveValue {
 	return maps.Clone(w.mu.live)
 }
 
+// LoseLive makes versioned receivers forget everything.
+func (w *World) LoseLive() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.mu.live)
+}
+
 // Decisions returns the inserted decisions in the order of their ids.
 func (w *World) Decisions() []stream.Decision {
 	w.mu.Lock()
