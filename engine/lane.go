@@ -232,7 +232,7 @@ func (l *lane) passTo(ctx context.Context, next int64, from int) error {
 	dead := l.in.Rejected[first:l.rejected]
 	l.chain.counts[stream.BucketRejected] += int64(len(dead))
 	l.chain.counts[stream.BucketGap] += next - l.at.Offset - records - int64(len(dead))
-	l.at = stream.Version{Offset: next}
+	l.at.Offset = next
 	if len(dead) > 0 && l.onReject != nil {
 		return l.onReject(ctx, dead)
 	}

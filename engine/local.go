@@ -212,7 +212,7 @@ func (r *Local) step(ctx context.Context, l *localLane) error {
 	}
 	before := l.at.Offset
 	if in.From > l.at.Offset { // a replay begins where its files begin
-		l.first, l.at = in.From, stream.Version{Offset: in.From}
+		l.first, l.at.Offset = in.From, in.From
 		before = in.From
 	}
 	if err := l.give(in); err != nil {

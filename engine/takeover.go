@@ -264,6 +264,9 @@ func (t *task) arrive(ctx context.Context, cp *stream.Checkpoint, rec *stream.Re
 		if err := l.control(ctx, rec.Control); err != nil {
 			return err
 		}
+		if err := t.captureControl(ctx); err != nil {
+			return err
+		}
 	}
 	if cp.Epoch == 0 { // the first offset is part of the ledger: it is claimed before anything else
 		if err := t.capture(ctx, t.stage.Cut != nil, nil); err != nil {

@@ -198,8 +198,13 @@ func (t *task) controlEpoch(ctx context.Context, k *stream.Control) error {
 		return err
 	}
 	t.lastData = t.deps.Clock.Now() // the elapsed time is used up
-	return nil
+	return t.captureControl(ctx)
 }
+
+// captureControl claims an epoch at the version at which a control record has taken effect, before anything is read. So
+// the progress that this version reveals is that of the control record alone: the next stage learns which windows it has
+// closed, and that partials of an owner that did not know it do not count there.
+func (t *task) captureControl(ctx context.Context) error { return t.capture(ctx, false, nil) }
 
 // settle waits until no capture is in flight.
 func (t *task) settle(ctx context.Context) error {

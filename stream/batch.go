@@ -21,8 +21,9 @@ var phaseNames = [...]string{"event", "live", "closed", "revised", "final", "lat
 // String is the phase's name in messages and golden files.
 func (p Phase) String() string { return phaseNames[p] }
 
-// Version stamps every output: the state after the record before Offset, and after Step control records at that offset.
-// Offset counts consumed offsets: it is the next offset to read.
+// Version stamps every output: the state after the record before Offset, and after Step control records since the task
+// began. Offset counts consumed offsets: it is the next offset to read. Both only grow, so of two states at one offset the
+// newer is the one that knows more control records.
 type Version struct {
 	Offset int64  `json:"offset"`
 	Step   uint32 `json:"step"`

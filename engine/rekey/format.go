@@ -6,7 +6,9 @@
 //	'P' 1 source offset step flags start size rows columns…   partials of one window; flags: 1 the source had closed it before
 //	'M' 1 source offset step mark record-mark sources          progress of a source partition, written in the reveal
 //
-// offset and step are the version of the source task: a partial folds all records below offset. A column is a byte that
+// offset and step are the version of the source task: a partial folds all records below offset, and knows step control
+// records. A source reveals progress at the version before and at that after each of them, so that a change of the step
+// tells which marks an idle tick has moved. A column is a byte that
 // says whether any value is null, then a bitmap of the nulls if so, then the values: strings with their length, floats as
 // eight bytes, everything else as a signed varint. Marks in seconds would lose order, so they are nanoseconds.
 package rekey

@@ -38,13 +38,27 @@ type step struct {
 	advance *stream.Advance
 }
 
+// crosses reports whether the step is the Advance of the record before it.
+func (s step) crosses() bool { return s.advance != nil && !s.advance.Provisional }
+
 type script struct {
 	steps        []step
+	did          []doing // what made the steps
 	end          stream.Version
 	mark, record stream.Time
 }
 
-const disorder = 3 * second
+// doing is an event, or an idle tick.
+type doing struct {
+	event *event
+	tick  stream.Time
+}
+
+const (
+	disorder = 3 * second
+	// grace is how long what is idle is not final; much shorter than in the engine.
+	grace = 40 * second
+)
 
 // scripter folds the marks of one partition.
 type scripter struct {
@@ -63,14 +77,20 @@ func newScripter(grids stream.Grids, eager bool) *scripter {
 }
 
 func (s *scripter) add(e event) {
+	s.did = append(s.did, doing{event: &e})
 	e.mark, e.offset = s.record, s.end.Offset
 	s.steps = append(s.steps, step{event: &e})
-	s.end = stream.Version{Offset: s.end.Offset + 1}
+	s.end.Offset++
 	s.front = max(s.front, e.at)
 	s.progress(false)
 }
 
+// idle takes a tick that crosses a point of the grid; the engine takes no others.
 func (s *scripter) idle(to stream.Time) {
+	if max(s.mark, to) < s.grids.Next(s.mark) && s.mark != stream.NoTime {
+		return
+	}
+	s.did = append(s.did, doing{tick: to})
 	s.end.Step++
 	s.tick = max(s.tick, to)
 	s.progress(true)
@@ -78,11 +98,29 @@ func (s *scripter) idle(to stream.Time) {
 
 func (s *scripter) progress(provisional bool) {
 	mark, record := s.mark, s.record
-	s.record = s.front.Add(-time.Duration(disorder))
+	s.record = max(s.front.Add(-time.Duration(disorder)), s.tick.Add(-time.Duration(grace)))
 	s.mark = max(s.record, s.tick)
-	if s.mark >= s.grids.Next(mark) || s.record >= s.grids.Next(record) || s.eager && mark == stream.NoTime && s.mark != mark {
+	if provisional || s.mark >= s.grids.Next(mark) || s.record >= s.grids.Next(record) || s.eager && mark == stream.NoTime && s.mark != mark {
 		s.steps = append(s.steps, step{advance: &stream.Advance{Mark: s.mark, RecordMark: s.record, At: s.end, Provisional: provisional}})
 	}
+}
+
+// ignorant is the script of an owner that reads the first events of the same log, but knows the first ticks only.
+func (s *script) ignorant(grids stream.Grids, events, ticks int) script {
+	other := newScripter(grids, true)
+	for _, d := range s.did {
+		switch {
+		case d.event == nil && ticks > 0:
+			other.idle(d.tick)
+			ticks--
+		case d.event != nil && events > 0:
+			other.add(*d.event)
+			events--
+		case d.event != nil:
+			return other.script
+		}
+	}
+	return other.script
 }
 
 // drawScript draws the log of a partition with late events, jumps, and idle ticks.
@@ -157,6 +195,7 @@ type variation struct {
 	t       *rapid.T // nil: one batch between two Advances, nothing else
 	fresh   func() operator
 	onPause func(progress stream.Advance) // between two batches, with what the last Advance said; may be nil
+	onTick  func(progress stream.Advance) // before and after an idle tick; may be nil
 }
 
 func (v *variation) chance(label string, of int) bool {
@@ -208,9 +247,10 @@ func (v *variation) run(t interface{ Fatal(...any) }, s *script, out stream.Emit
 	b := stream.NewBatch(eventSchema)
 	at := stream.Version{}
 	progress := stream.Advance{Mark: stream.NoTime, RecordMark: stream.NoTime}
+	crossing := false // an epoch never ends between a record and the Advance that it causes
 	pause := func() {
 		op = v.between(op, at, out)
-		if v.onPause != nil {
+		if v.onPause != nil && !crossing {
 			progress.At = at
 			v.onPause(progress)
 		}
@@ -228,19 +268,30 @@ func (v *variation) run(t interface{ Fatal(...any) }, s *script, out stream.Emit
 		}
 		pause()
 	}
-	for _, st := range s.steps {
+	for i, st := range s.steps {
+		crossing = i+1 < len(s.steps) && s.steps[i+1].crosses()
 		if st.event != nil {
 			appendEvent(b, st.event)
-			at = stream.Version{Offset: st.event.offset + 1}
+			at.Offset = st.event.offset + 1
 			if v.chance("cut", 3) {
 				flush()
 			}
 			continue
 		}
+		crossing = st.crosses()
 		flush()
+		crossing = false
+		tick := v.onTick != nil && st.advance.Provisional
+		if tick {
+			progress.At = at
+			v.onTick(progress)
+		}
 		at, progress = st.advance.At, *st.advance
 		if err := op.Advance(*st.advance, out); err != nil {
 			t.Fatal(err)
+		}
+		if tick {
+			v.onTick(progress)
 		}
 		pause()
 	}

@@ -12,9 +12,14 @@ import (
 //
 // Every Advance emits all that has changed before it closes anything. So the newest partial that does not say AfterClose is
 // the group's state exactly at the source's own closing of the window.
+//
+// An idle tick is known to the owner that claimed it, but perhaps not to one that was overtaken and goes on for a while. So
+// the Advance of a tick emits everything that it closes or finishes, changed or not: these partials know the tick, which
+// their version says, and a Merge takes them instead of whatever the other owner sends.
 type Fold struct {
 	folder
 	out    *stream.Batch
+	before []uint32 // scratch of confirm
 	rowIDs []uint32
 	rowAt  []uint32
 }
@@ -27,7 +32,12 @@ func NewFold(cfg *Config, in *stream.Schema) (*Fold, error) {
 	}
 	f := &Fold{folder: inner, out: stream.NewBatch(inner.partial)}
 	f.groups.Bind(f.out)
-	f.touch = func(p *pane, _, cells []uint32) { p.changes.note(cells, p.cells.Len()) }
+	f.touch = func(p *pane, _, cells []uint32) {
+		p.changes.note(cells, p.cells.Len())
+		if p.closed {
+			p.after.note(cells, p.cells.Len())
+		}
+	}
 	return f, nil
 }
 
@@ -37,6 +47,11 @@ func (f *Fold) Advance(to stream.Advance, out stream.Emitter) error {
 		return err
 	}
 	f.advance(to)
+	if to.Provisional {
+		if err := f.confirm(to.At, out); err != nil {
+			return err
+		}
+	}
 	for _, p := range f.list {
 		p.closed = p.closed || p.end <= f.mark
 	}
@@ -47,22 +62,53 @@ func (f *Fold) Advance(to stream.Advance, out stream.Emitter) error {
 // Publish implements stream.Publisher.
 func (f *Fold) Publish(at stream.Version, out stream.Emitter) error {
 	for _, p := range f.list {
-		for rest := p.changes.list; len(rest) > 0; {
-			n := min(len(rest), emitRows)
-			if err := f.emit(p, rest[:n], at, out); err != nil {
-				return err
-			}
-			rest = rest[n:]
+		if err := f.emit(p, p.changes.list, emission{version: at, after: p.closed}, out); err != nil {
+			return err
 		}
 		p.changes.reset()
 	}
 	return nil
 }
 
-func (f *Fold) emit(p *pane, cells []uint32, at stream.Version, out stream.Emitter) error {
+// confirm emits the windows that a tick closes or finishes: the cells that have not changed since the window was closed,
+// as they were then, and those that have.
+func (f *Fold) confirm(at stream.Version, out stream.Emitter) error {
+	for _, p := range f.list {
+		if (p.closed || p.end > f.mark) && p.until > f.record {
+			continue
+		}
+		f.before = f.before[:0]
+		for c := range uint32(p.cells.Len()) {
+			if !p.after.has(c) {
+				f.before = append(f.before, c)
+			}
+		}
+		if err := f.emit(p, f.before, emission{version: at}, out); err != nil {
+			return err
+		}
+		if err := f.emit(p, p.after.list, emission{version: at, after: true}, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emit sends cells in batches.
+func (f *Fold) emit(p *pane, cells []uint32, e emission, out stream.Emitter) error {
+	for len(cells) > 0 {
+		n := min(len(cells), emitRows)
+		if err := f.batch(p, cells[:n], e, out); err != nil {
+			return err
+		}
+		cells = cells[n:]
+	}
+	return nil
+}
+
+func (f *Fold) batch(p *pane, cells []uint32, e emission, out stream.Emitter) error {
 	b, groups, slots := f.out, p.cells.Keys(), f.groups.Slots()
 	b.Reset()
-	b.Phase, b.Window, b.Version, b.AfterClose = stream.Partial, p.window(), at, p.closed
+	b.Phase, b.Window, b.Version, b.AfterClose = stream.Partial, p.window(), e.version, e.after
 	f.rowIDs, f.rowAt = f.rowIDs[:0], f.rowAt[:0]
 	for _, c := range cells {
 		g := groups[c]
@@ -79,7 +125,7 @@ func (f *Fold) emit(p *pane, cells []uint32, at stream.Version, out stream.Emitt
 	return out.Emit(b)
 }
 
-// changes are the cells of a pane that changed since they were emitted, in the order of their first change.
+// changes are cells of a pane that have changed, in the order of their first change.
 type changes struct {
 	list  []uint32
 	noted []uint64 // bits, by cell
@@ -97,6 +143,10 @@ func (c *changes) note(cells []uint32, total int) {
 	}
 }
 
+func (c *changes) has(cell uint32) bool {
+	return int(cell/64) < len(c.noted) && c.noted[cell/64]>>(cell%64)&1 != 0
+}
+
 func (c *changes) reset() {
 	if 16*len(c.list) > len(c.noted) {
 		clear(c.noted)
@@ -109,6 +159,13 @@ func (c *changes) reset() {
 }
 
 func (c *changes) bytes() int64 { return int64(4*cap(c.list) + 8*cap(c.noted)) }
+
+func (c *changes) snapshot(w *stream.StateWriter) {
+	w.Uint(uint64(len(c.list)))
+	for _, n := range c.list {
+		w.Uint(uint64(n))
+	}
+}
 
 // restore reads the cells in their order.
 func (c *changes) restore(r *stream.StateReader, total int) error {

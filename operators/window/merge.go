@@ -28,6 +28,11 @@ type MergeConfig struct {
 // A partial that is not newer than the one that is held is a repeat and changes nothing. Neither does a newer one with the
 // same state, which a source sends that runs again over what it had sent at another version.
 //
+// Where an idle tick has closed a window at a source, only partials that know the tick count in the value Closed; where one
+// has finished it, only those count in the last value. The source sends all of them again with the tick (see Fold). An
+// overtaken owner that does not know the tick may go on sending what it takes for an open window: that is older (see
+// newer), and if nothing else is known of the group, it does not count. Displays may show such a group for a while.
+//
 // Two values of a slot never leave under one version, since receivers take only what is newer. Displays have seen partials
 // that a closed window does not count, and must see them again; so Closed rows carry the version before the record that
 // moved the mark. That is true to them: a record of progress changes no state.
@@ -45,7 +50,9 @@ type Merge struct {
 	state    []uint64 // of one row
 	merged   []uint64 // of the rows being emitted
 	picked   []uint64
-	touched  uint64 // sum of what was read ahead, so that reading it is not optimized away
+	progress []progress // by source partition
+	steps    []uint32   // of closing and finishing
+	touched  uint64     // sum of what was read ahead, so that reading it is not optimized away
 }
 
 // NewMerge returns the second stage.
@@ -94,11 +101,12 @@ func (m *Merge) admit(b *stream.Batch, lo, hi int) error {
 	sources := b.Cols[stream.EntrySource].Ints
 	var p *pane
 	for i := lo; i < hi; i++ {
-		if kinds[i] != stream.PartialEntry {
-			continue
-		}
 		if s := sources[i]; s < 0 || s > maxSource {
 			return fmt.Errorf("offset %d: the source partition is %d", b.Offset[i], s)
+		}
+		if kinds[i] != stream.PartialEntry {
+			m.learn(b, i)
+			continue
 		}
 		start := stream.Time(starts[i])
 		if p == nil || p.start != start {
@@ -146,12 +154,13 @@ func (m *Merge) take(p *pane, b *stream.Batch, rows []int32, ids []uint32) {
 	}
 }
 
-// replace puts a newer partial into an entry and reports whether the state is another one.
+// replace puts a newer partial into an entry and reports whether the state is another one, or may have become the newer
+// one of the two entries of the source because it knows more control records.
 func (m *Merge) replace(p *pane, entry uint32, b *stream.Batch, r int) bool {
 	s := &p.sources
 	at := stream.Version{Offset: b.Cols[stream.EntryOffset].Ints[r], Step: uint32(b.Cols[stream.EntryStep].Ints[r])}
 	held := s.versions[entry]
-	if at.Compare(held) <= 0 {
+	if held != noVersion && !newer(at, held) {
 		return false
 	}
 	s.versions[entry] = at
@@ -161,7 +170,7 @@ func (m *Merge) replace(p *pane, entry uint32, b *stream.Batch, r int) bool {
 		loadEvidence(state[len(state)-evidenceWords:], r, m.state[m.set.Words():])
 	}
 	words := s.words[int(entry)*m.words:][:m.words]
-	if held != noVersion && slices.Equal(words, m.state) {
+	if held != noVersion && held.Step == at.Step && slices.Equal(words, m.state) {
 		return false
 	}
 	copy(words, m.state)

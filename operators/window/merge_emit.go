@@ -14,6 +14,7 @@ func (m *Merge) Advance(to stream.Advance, out stream.Emitter) error {
 		return err
 	}
 	m.drop(m.groups)
+	m.forgetTicks()
 	return nil
 }
 
@@ -27,37 +28,46 @@ func (m *Merge) close(to stream.Advance, out stream.Emitter) error {
 		if p.closed {
 			continue
 		}
-		e := emission{stream.Closed, at, to.Provisional || p.end > m.record}
-		if err := m.emit(p, allSlots(), e, out); err != nil {
+		e := emission{phase: stream.Closed, version: at, provisional: to.Provisional || p.end > m.record}
+		steps := m.closing(p)
+		if err := m.emit(p, allSlots(), &part{beforeOnly: true, steps: steps}, e, out); err != nil {
 			return err
 		}
-		p.closed, p.dirty = true, m.behind(p)
+		p.closed = true
+		p.dirty = m.slotsOf(p, func(key uint64, v stream.Version) bool { return isAfter(key) || !knows(steps, key, v) })
 	}
 	return nil
 }
 
-// behind are the slots with partials from after the sources had closed the window.
-func (m *Merge) behind(p *pane) (slots slotSet) {
+// slotsOf are the slots with a partial of the kind.
+func (m *Merge) slotsOf(p *pane, is func(key uint64, v stream.Version) bool) (slots slotSet) {
 	slotOf, groups := m.groups.Slots(), p.cells.Keys()
-	for _, k := range p.sources.index.Keys() {
-		if isAfter(k) {
+	for i, k := range p.sources.index.Keys() {
+		if is(k, p.sources.versions[i]) {
 			slots.add(slotOf[groups[cellOf(k)]])
 		}
 	}
 	return slots
 }
 
-// finish emits the last values of the windows that are final now, first those that rules have seen otherwise.
+// finish emits the last values of the windows that are final now, first those that displays or rules have seen otherwise.
 func (m *Merge) finish(at stream.Version, out stream.Emitter) error {
 	for _, p := range m.list {
 		if p.until > m.record {
 			break
 		}
-		revised := m.behind(p)
-		if err := m.emit(p, &revised, emission{phase: stream.Revised, version: at}, out); err != nil {
+		steps := m.finishing(p)
+		revised := m.slotsOf(p, func(key uint64, v stream.Version) bool { return isAfter(key) && knows(steps, key, v) })
+		shown := m.slotsOf(p, func(key uint64, v stream.Version) bool { return !knows(steps, key, v) })
+		shown.unite(&p.dirty)
+		shown.subtract(&revised)
+		if err := m.emit(p, &shown, &part{steps: steps}, emission{phase: stream.Live, version: at}, out); err != nil {
 			return err
 		}
-		if err := m.emit(p, allSlots(), emission{phase: stream.Final, version: at}, out); err != nil {
+		if err := m.emit(p, &revised, &part{steps: steps}, emission{phase: stream.Revised, version: at}, out); err != nil {
+			return err
+		}
+		if err := m.emit(p, allSlots(), &part{steps: steps}, emission{phase: stream.Final, version: at}, out); err != nil {
 			return err
 		}
 	}
@@ -70,7 +80,7 @@ func (m *Merge) Publish(at stream.Version, out stream.Emitter) error {
 		if p.dirty.empty() {
 			continue
 		}
-		if err := m.emit(p, &p.dirty, emission{stream.Live, at, p.closed && p.end > m.record}, out); err != nil {
+		if err := m.emit(p, &p.dirty, &part{}, emission{phase: stream.Live, version: at, provisional: p.closed && p.end > m.record}, out); err != nil {
 			return err
 		}
 		p.dirty = slotSet{}
@@ -79,7 +89,7 @@ func (m *Merge) Publish(at stream.Version, out stream.Emitter) error {
 }
 
 // emit sends the slots of the mask. A group without a partial that counts has no row.
-func (m *Merge) emit(p *pane, mask *slotSet, e emission, out stream.Emitter) error {
+func (m *Merge) emit(p *pane, mask *slotSet, of *part, e emission, out stream.Emitter) error {
 	w := &m.writer
 	for cells, at := w.next(p, mask, 0); len(cells) > 0; cells, at = w.next(p, mask, at) {
 		groups := p.cells.Keys()
@@ -87,7 +97,7 @@ func (m *Merge) emit(p *pane, mask *slotSet, e emission, out stream.Emitter) err
 		m.merged = m.merged[:0]
 		for _, c := range cells {
 			begin := uint32(len(m.merged))
-			partition, ok := m.merge(&p.sources, c, e.phase == stream.Closed)
+			partition, ok := m.merge(&p.sources, c, of)
 			if !ok {
 				continue
 			}
@@ -105,8 +115,8 @@ func (m *Merge) emit(p *pane, mask *slotSet, e emission, out stream.Emitter) err
 
 // merge appends the value of a cell to merged. The evidence is that of the source with the latest last record, and the
 // partition is that source; of equals the lowest.
-func (m *Merge) merge(s *sources, cell uint32, beforeOnly bool) (partition int64, ok bool) {
-	m.picked = s.pick(cell, beforeOnly, m.picked)
+func (m *Merge) merge(s *sources, cell uint32, of *part) (partition int64, ok bool) {
+	m.picked = s.pick(cell, of, m.picked)
 	if len(m.picked) == 0 {
 		return 0, false
 	}

@@ -20,7 +20,8 @@ type pane struct {
 	words []uint64            // of Tumbling and Fold: the cells, one after the other
 	order []uint32            // cells by (slot, group), as far as they were sorted
 
-	changes changes // of a Fold
+	changes changes // of a Fold: since they were emitted
+	after   changes // of a Fold: since the pane was closed
 	sources sources // of a Merge
 }
 
@@ -31,6 +32,7 @@ func (p *pane) reset() {
 	p.cells.Reset()
 	p.words, p.order = emptied(p.words), emptied(p.order)
 	p.closed, p.dirty, p.revised = false, slotSet{}, slotSet{}
+	p.after.reset()
 	p.sources.reset() // and a Fold has emitted all changes before it drops a pane
 }
 
@@ -43,7 +45,7 @@ func emptied[T any](s []T) []T {
 }
 
 func (p *pane) bytes() int64 {
-	return p.cells.Size() + int64(8*cap(p.words)+4*cap(p.order)) + p.changes.bytes() + p.sources.bytes()
+	return p.cells.Size() + int64(8*cap(p.words)+4*cap(p.order)) + p.changes.bytes() + p.after.bytes() + p.sources.bytes()
 }
 
 // sorted returns the cells ordered by slot, then by group. keys is scratch memory, returned for the next call.

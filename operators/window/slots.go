@@ -20,6 +20,12 @@ func (s *slotSet) unite(t *slotSet) {
 	}
 }
 
+func (s *slotSet) subtract(t *slotSet) {
+	for i, w := range t {
+		s[i] &^= w
+	}
+}
+
 // allSlots is every slot.
 func allSlots() *slotSet { return &slotSet{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)} }
 

@@ -56,24 +56,36 @@ func (s *sources) touch(entries []uint32, words int) (sum uint64) {
 	return sum
 }
 
-// pick collects the entries that make up a cell's value, in the order of their sources: of each the newest or, if
-// beforeOnly, the one from before the source had closed the window. picked is scratch memory.
-func (s *sources) pick(cell uint32, beforeOnly bool, picked []uint64) []uint64 {
+// part says which entries make up a value.
+type part struct {
+	beforeOnly bool     // those from before the source had closed the window
+	steps      []uint32 // by source: those that know so many control records; nil for all
+}
+
+// knows reports whether an entry knows as many control records as its source's step demands.
+func knows(steps []uint32, key uint64, v stream.Version) bool {
+	source := uint32(key) >> 1
+	return int(source) >= len(steps) || v.Step >= steps[source]
+}
+
+// pick collects the entries that make up a cell's value, in the order of their sources: of each the newest of the part.
+// picked is scratch memory.
+func (s *sources) pick(cell uint32, of *part, picked []uint64) []uint64 {
 	picked = picked[:0]
 	keys := s.index.Keys()
 	for n := s.head[cell]; n != 0; n = s.next[n-1] {
-		if k := keys[n-1]; !beforeOnly || !isAfter(k) {
+		if k := keys[n-1]; (!of.beforeOnly || !isAfter(k)) && knows(of.steps, k, s.versions[n-1]) {
 			picked = append(picked, k<<32|uint64(n-1)) // source and after lead, the cell falls out
 		}
 	}
 	slices.Sort(picked)
-	if beforeOnly {
+	if of.beforeOnly {
 		return picked
 	}
 	kept := picked[:0]
 	for _, p := range picked {
 		if n := len(kept); n > 0 && kept[n-1]>>33 == p>>33 {
-			if before := kept[n-1]; s.versions[uint32(p)].Compare(s.versions[uint32(before)]) >= 0 {
+			if before := kept[n-1]; !newer(s.versions[uint32(before)], s.versions[uint32(p)]) {
 				kept[n-1] = p
 			}
 			continue

@@ -12,7 +12,8 @@ import (
 // stateVersion is that of the section "windows". Its body begins with the shape of a window, so that a snapshot of another
 // declaration is refused, and the progress; then the windows in order of time. A window is its start, whether it is closed,
 // the slots that are dirty and revised, and the groups of its cells in the order of the cells. What follows depends on the
-// operator: the words of the cells, one column after the other, or the entries of a Merge.
+// operator: the words of the cells, one column after the other, or the entries of a Merge. At the end is what a Merge knows
+// of its sources.
 const stateVersion = 1
 
 // windowBytes is the least that a window takes in a snapshot: a snapshot cannot claim to hold more than it does.
@@ -141,10 +142,8 @@ func (f *folder) Snapshot(w *stream.StateWriter) error {
 	var scratch []int64
 	f.snapshot(w, f.layout, f.groups, func(p *pane) {
 		scratch = writeWords(w, p.words, f.words, scratch)
-		w.Uint(uint64(len(p.changes.list)))
-		for _, c := range p.changes.list {
-			w.Uint(uint64(c))
-		}
+		p.changes.snapshot(w)
+		p.after.snapshot(w)
 	})
 	return nil
 }
@@ -155,7 +154,10 @@ func (f *folder) Restore(r *stream.StateReader) error {
 		if p.words, err = readWords(r, p.cells.Len(), f.words); err != nil {
 			return err
 		}
-		return p.changes.restore(r, p.cells.Len())
+		if err := p.changes.restore(r, p.cells.Len()); err != nil {
+			return err
+		}
+		return p.after.restore(r, p.cells.Len())
 	})
 }
 
@@ -173,12 +175,17 @@ func (m *Merge) Snapshot(w *stream.StateWriter) error {
 		}
 		scratch = writeWords(w, s.words, m.words, scratch)
 	})
+	m.snapshotProgress(w)
 	return nil
 }
 
 // Restore implements stream.Operator.
 func (m *Merge) Restore(r *stream.StateReader) error {
-	return m.restore(r, m.layout, m.groups, func(p *pane) error { return p.sources.restore(r, p.cells.Len(), m.words) })
+	err := m.restore(r, m.layout, m.groups, func(p *pane) error { return p.sources.restore(r, p.cells.Len(), m.words) })
+	if err != nil {
+		return err
+	}
+	return m.restoreProgress(r)
 }
 
 func (s *sources) restore(r *stream.StateReader, cells, size int) error {

@@ -75,7 +75,7 @@ func (t *Tumbling) close(to stream.Advance, out stream.Emitter) error {
 			continue
 		}
 		p.closed, p.dirty = true, slotSet{}
-		e := emission{stream.Closed, to.At, to.Provisional || p.end > t.record}
+		e := emission{phase: stream.Closed, version: to.At, provisional: to.Provisional || p.end > t.record}
 		if err := t.emit(p, allSlots(), e, out); err != nil {
 			return err
 		}
@@ -89,7 +89,7 @@ func (t *Tumbling) Publish(at stream.Version, out stream.Emitter) error {
 		if p.dirty.empty() {
 			continue
 		}
-		e := emission{stream.Live, at, p.closed && p.end > t.record}
+		e := emission{phase: stream.Live, version: at, provisional: p.closed && p.end > t.record}
 		if err := t.emit(p, &p.dirty, e, out); err != nil {
 			return err
 		}

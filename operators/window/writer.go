@@ -33,6 +33,7 @@ type emission struct {
 	phase       stream.Phase
 	version     stream.Version
 	provisional bool
+	after       bool // of partials
 }
 
 // next lists the cells of the slots of the mask in order, beginning with the cell at from: complete slots, about emitRows
