@@ -52,11 +52,13 @@ const (
 // rekeyed is a history of the two-stage pipeline.
 type rekeyed struct {
 	*history
-	logs [rekeySources][]event
+	logs  [rekeySources][]event
+	idle  time.Duration // 0: no ticks
+	ticks *claimedTicks
 }
 
 func newRekeyed(seed uint64) *rekeyed {
-	r := &rekeyed{history: newHistory(seed)}
+	r := &rekeyed{history: newHistory(seed), ticks: &claimedTicks{}}
 	h := r.history
 	h.events = nil
 	at := 1000 * time.Second
@@ -91,7 +93,7 @@ func (r *rekeyed) plan(life *streamtest.Life) *engine.Plan {
 		panic(err)
 	}
 	p := &engine.Plan{Pipeline: "counts", Instance: "counts@1"}
-	times := engine.Time{OutOfOrder: disorder, MaxJump: time.Hour, Lateness: lateness}
+	times := engine.Time{OutOfOrder: disorder, MaxJump: time.Hour, Lateness: lateness, IdleAfter: r.idle}
 	every := engine.Intervals{Epoch: 50 * time.Millisecond, Snapshot: 150 * time.Millisecond, Publish: 70 * time.Millisecond}
 	fold := &engine.Stage{
 		Plan: p, Name: "fold", Topics: []string{"events"}, Internal: "partials", InternalPartitions: rekeyMerges, Time: times, Interval: every,
@@ -145,7 +147,7 @@ func (r *rekeyed) start(faults streamtest.Plan) *process {
 	topics := map[string]int32{"events": rekeySources, "partials": rekeyMerges}
 	p := &process{life: life, source: life.Source(topics, rand.New(rand.NewPCG(h.seed, h.rng.Uint64()))), done: make(chan error, 1)}
 	runner := engine.NewRunner(engine.Config{
-		Source: p.source, Store: life.Claims(), Objects: life.Objects(), Clock: clock.System{},
+		Source: p.source, Store: watchedClaims{life.Claims(), r.ticks}, Objects: life.Objects(), Clock: clock.System{},
 		NewDeadLetters: func(engine.TaskContext) (engine.DeadLetters, error) { return life.DeadLetters(), nil },
 		NewInternal:    func(engine.TaskContext) (engine.LogWriter, error) { return life.Writer("partials"), nil },
 		Log:            slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Observer: nobody{},
@@ -176,7 +178,7 @@ func (r *rekeyed) check() string {
 	if err := r.world.Violation(); err != nil {
 		return err.Error()
 	}
-	live, files, decisions := r.oracle()
+	live, files, decisions, perhaps := r.oracle()
 	got := map[string]string{}
 	for k, v := range r.world.Live() {
 		if !strings.HasPrefix(k, "dead|") {
@@ -192,6 +194,9 @@ func (r *rekeyed) check() string {
 	decided := map[string]string{}
 	for _, d := range r.world.Decisions() {
 		decided[d.ID] = string(d.Body)
+		if may, ok := perhaps[d.ID]; ok && r.idle > 0 {
+			decisions[d.ID] = may
+		}
 	}
 	if d := diff(decided, decisions); d != "" {
 		return "decisions: " + d
@@ -207,10 +212,11 @@ func slotOf(key string) uint8 {
 	return stream.SlotOf(stream.AppendKey(nil, b, []int{0}, 0))
 }
 
-// oracle counts with maps. A row is closed with what each source had counted before its own mark passed the window's end.
-// What came after revises the groups of the slot when the window is final.
-func (r *rekeyed) oracle() (live, files, decisions map[string]string) {
-	live, files, decisions = map[string]string{}, map[string]string{}, map[string]string{}
+// oracle counts with maps. A row is closed with what each source had counted before its own mark passed the window's end,
+// by a record or a claimed tick. What came after revises the groups of the slot when the window is final. Windows that only
+// ticks have closed everywhere may be closed in the end, or not yet: their decisions are in perhaps.
+func (r *rekeyed) oracle() (live, files, decisions, perhaps map[string]string) {
+	live, files, decisions, perhaps = map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}
 	type cell struct {
 		window time.Duration
 		key    string
@@ -221,36 +227,41 @@ func (r *rekeyed) oracle() (live, files, decisions map[string]string) {
 	}
 	all, onTime, revised := map[cell]int{}, map[cell]int{}, map[slot]bool{}
 	lowest := time.Duration(1<<62 - 1)
-	for _, log := range r.logs {
-		front := -time.Hour
-		for _, e := range log {
-			mark, w := front-disorder, e.at.Truncate(size)
-			if e.bad || front > 0 && w+size+lateness <= mark {
+	for p, log := range r.logs {
+		record := -time.Hour
+		for offset, e := range log {
+			mark, w := max(record, r.ticks.upTo(p, int64(offset))), e.at.Truncate(size)
+			if e.bad || w+size+lateness <= record {
 				continue
 			}
 			c := cell{w, e.key}
 			all[c]++
-			if front < 0 || w+size > mark {
+			if w+size > mark {
 				onTime[c]++
 			} else {
 				revised[slot{w, slotOf(e.key)}] = true
 			}
-			front = max(front, e.at)
+			record = max(record, e.at-disorder)
 		}
-		lowest = min(lowest, front-disorder)
+		lowest = min(lowest, record)
 	}
 	for c, n := range all {
 		text := fmt.Sprintf("%s %d", c.key, n)
 		live[fmt.Sprintf("%s|%s", stream.Time(c.window), c.key)] = text
-		if c.window+size+lateness <= lowest {
+		final := c.window+size+lateness <= lowest
+		if final {
 			files[fmt.Sprintf("rollups/%s/%s", stream.Time(c.window), c.key)] = text
 		}
-		if final := c.window+size+lateness <= lowest; final && revised[slot{c.window, slotOf(c.key)}] {
+		if final && revised[slot{c.window, slotOf(c.key)}] {
 			decisions[fmt.Sprint("revised ", stream.Time(c.window), " ", c.key)] = text
 		}
-		if m := onTime[c]; m > 0 && c.window+size <= lowest {
-			decisions[fmt.Sprint("closed ", stream.Time(c.window), " ", c.key)] = fmt.Sprintf("%s %d", c.key, m)
+		closed := decisions
+		if c.window+size > lowest {
+			closed = perhaps
+		}
+		if m := onTime[c]; m > 0 {
+			closed[fmt.Sprint("closed ", stream.Time(c.window), " ", c.key)] = fmt.Sprintf("%s %d", c.key, m)
 		}
 	}
-	return live, files, decisions
+	return live, files, decisions, perhaps
 }

@@ -59,6 +59,7 @@ type history struct {
 	events []event
 	task   stream.TaskID
 	plan   *engine.Plan
+	slow   bool // lives often stand by for seconds
 }
 
 const (
@@ -151,7 +152,7 @@ func (h *history) lives(t *testing.T, start func(streamtest.Plan) *process, prod
 
 // while is mostly shorter than the interval of snapshots, now and then longer than every patience.
 func (h *history) while() time.Duration {
-	if h.rng.IntN(8) == 0 {
+	if h.rng.IntN(8) == 0 || h.slow && h.rng.IntN(2) == 0 {
 		return time.Duration(2000+h.rng.IntN(6000)) * time.Millisecond
 	}
 	return time.Duration(h.rng.IntN(300)) * time.Millisecond

@@ -11,7 +11,7 @@
 //	tidewatch.phase   event, closed, revised, final, late or live
 //	tidewatch.offset  of an event or a late event: its offset in the task's partition; of the row of a window: the next
 //	                  offset to read when it was computed
-//	tidewatch.step    number of control records (idle ticks) at that offset
+//	tidewatch.step    number of control records (idle ticks) up to there
 //	tidewatch.index   which of the records with the same task, phase, offset and step it is; not on live rows
 //
 // Two records that agree in all five are the same row, so readers drop the later one. Live rows show an open window now and
