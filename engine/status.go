@@ -71,7 +71,7 @@ type Duration struct {
 const showEvery = 200 * time.Millisecond
 
 // start begins the status of a task that has arrived where its row is.
-func (s *status) start(t *task, cp *stream.Checkpoint, _ time.Time) {
+func (s *status) start(t *task, cp *stream.Checkpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.owner = stream.Row{Epoch: cp.Epoch, Owner: t.owner, Timeline: cp.Timeline}

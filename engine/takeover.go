@@ -259,7 +259,7 @@ func (t *task) arrive(ctx context.Context, cp *stream.Checkpoint, rec *stream.Re
 	now := t.deps.Clock.Now()
 	t.claimed, t.claimedMark, t.snapshotAt = rec.At, rec.Mark, rec.Snapshot.At
 	t.lastEpoch, t.lastSnapshot, t.lastPublish, t.lastData = now, now, now, now
-	t.status.start(t, cp, now)
+	t.status.start(t, cp)
 	if rec.Control != nil {
 		if err := l.control(ctx, rec.Control); err != nil {
 			return err

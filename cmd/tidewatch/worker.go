@@ -170,7 +170,7 @@ func (w *worker) loadPlans(c *pipelines.Components) ([]*engine.Plan, error) {
 }
 
 func (w *worker) openSource(ctx context.Context) error {
-	w.metrics = obs.NewMetrics(clock.System{})
+	w.metrics = obs.NewMetrics()
 	tracer, stop, err := obs.Tracer(ctx, w.config.Tracing.Endpoint, w.id)
 	if err != nil {
 		return fmt.Errorf("open tracing: %w", err)

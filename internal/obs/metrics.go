@@ -15,7 +15,6 @@ import (
 // engine.Observer. Safe for concurrent use.
 type Metrics struct {
 	status func() []engine.TaskStatus
-	now    func() time.Time
 
 	mu struct {
 		sync.Mutex
@@ -23,9 +22,9 @@ type Metrics struct {
 	}
 }
 
-// NewMetrics reads from status, which may be set later by Watch.
-func NewMetrics(clock stream.Clock) *Metrics {
-	m := &Metrics{now: clock.Now, status: func() []engine.TaskStatus { return nil }}
+// NewMetrics has nothing to show until Watch.
+func NewMetrics() *Metrics {
+	m := &Metrics{status: func() []engine.TaskStatus { return nil }}
 	m.mu.fetched = map[stream.TaskID]int64{}
 	return m
 }

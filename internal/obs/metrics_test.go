@@ -12,7 +12,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tidewatch/tidewatch/engine"
-	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/internal/obs"
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -28,7 +27,7 @@ func TestScrape(t *testing.T) {
 		Outputs: map[string]string{"redis": "away"}, Durations: map[string]engine.Duration{"claim": {Count: 4, Total: time.Second}},
 	}
 	status.Ledger[stream.BucketCounted], status.Ledger[stream.BucketLate] = 80, 9
-	m := obs.NewMetrics(clock.System{})
+	m := obs.NewMetrics()
 	m.Watch(func() []engine.TaskStatus { return []engine.TaskStatus{status} })
 	m.Fetched(task, 120)
 	text := scrape(t, m)
