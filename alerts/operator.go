@@ -222,6 +222,17 @@ func (o *Operator) Advance(to stream.Advance, out stream.Emitter) error {
 	return nil
 }
 
+// Due implements stream.Dated: a group that is not inactive is judged on the next window, with or without a row in it.
+func (o *Operator) Due() stream.Time {
+	switch {
+	case o.live == 0:
+		return stream.MaxTime
+	case o.isOpen:
+		return o.open.End
+	}
+	return o.judged.Add(o.cfg.WindowSize)
+}
+
 // Size implements stream.Sized: the groups that are not inactive, or may still be revised.
 func (o *Operator) Size() (bytes, groups int64) {
 	for _, g := range o.groups {

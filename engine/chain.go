@@ -151,6 +151,17 @@ func (c *chain) grids() (gs stream.Grids) {
 	return gs
 }
 
+// due is the next point at which an operator has something to decide.
+func (c *chain) due() stream.Time {
+	due := stream.MaxTime
+	for _, s := range c.steps {
+		if op, ok := s.Operator.(stream.Dated); ok {
+			due = min(due, op.Due())
+		}
+	}
+	return due
+}
+
 // size is the memory of the operators' state, and their live groups.
 func (c *chain) size() (bytes, groups int64) {
 	for _, s := range c.steps {

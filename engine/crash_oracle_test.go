@@ -137,6 +137,17 @@ func (c *counter) Grids() stream.Grids {
 	return stream.Grids{{Period: size}, {Period: size, Phase: lateness % size}}
 }
 
+func (c *counter) Due() stream.Time {
+	due := stream.MaxTime
+	for start, w := range c.windows {
+		end := start.Add(size)
+		if due = min(due, end.Add(lateness)); !w.closed {
+			due = min(due, end)
+		}
+	}
+	return due
+}
+
 func (c *counter) Process(b *stream.Batch, out stream.Emitter) error {
 	for i, t := range b.Time {
 		start := t.Floor(size)

@@ -20,6 +20,8 @@ type lane struct {
 	first  int64 // the task's first offset
 	at     stream.Version
 
+	mark, record stream.Time // progress that the operators have been told
+
 	in       *stream.Input // being worked off
 	row      int           // next row of in
 	rejected int           // next of in.Rejected
@@ -62,7 +64,7 @@ func newLane(ctx context.Context, s *Stage, tc TaskContext, first int64) (*lane,
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{stage: s, chain: c, grids: c.grids(), first: first, at: stream.Version{Offset: first}}
+	l := &lane{stage: s, chain: c, grids: c.grids(), first: first, at: stream.Version{Offset: first}, mark: stream.NoTime, record: stream.NoTime}
 	if s.Partial != nil {
 		l.marker = rekey.NewMarker()
 	} else {
@@ -153,9 +155,7 @@ func (l *lane) rows(ctx context.Context, lo, hi int) error {
 	b := l.in.Batch
 	b.View(&l.view, lo, hi)
 	l.view.Mark = l.marks[:0]
-	mark, record := l.marker.Marks()
-	nextMark, nextRecord := l.next(mark), l.next(record)
-	n := l.marker.Fold(&l.view, 0, nextMark, nextRecord)
+	n := l.marker.Fold(&l.view, 0, l.grids.Next(l.mark), l.grids.Next(l.record))
 	l.marks = l.view.Mark
 	rows := &l.view
 	if n < l.view.Len() {
@@ -172,19 +172,7 @@ func (l *lane) rows(ctx context.Context, lo, hi int) error {
 	if err := l.passTo(ctx, next, lo); err != nil {
 		return err
 	}
-	if mark, record = l.marker.Marks(); mark < nextMark && record < nextRecord {
-		return nil
-	}
-	return l.chain.advance(ctx, stream.Advance{Mark: mark, RecordMark: record, At: l.at})
-}
-
-// next is where the operators are told of progress after mark. The first progress of all is told at once: the second
-// stage of a re-keyed pipeline may hold windows by then that end before it.
-func (l *lane) next(mark stream.Time) stream.Time {
-	if mark == stream.NoTime {
-		return mark + 1
-	}
-	return l.grids.Next(mark)
+	return l.climb(ctx, false)
 }
 
 // count keeps the size of the part.
@@ -259,13 +247,8 @@ func (l *lane) control(ctx context.Context, c *stream.Control) error {
 	if c.At != l.at {
 		return fmt.Errorf("apply control record: it takes effect at %v, but the task stands at %v", c.At, l.at)
 	}
-	before, recordBefore := l.marker.Marks()
 	l.marker.Tick(c.Mark)
-	mark, record := l.marker.Marks()
-	if mark < l.next(before) && record < l.next(recordBefore) {
-		return nil
-	}
-	return l.chain.advance(ctx, stream.Advance{Mark: mark, RecordMark: record, At: l.at, Provisional: true})
+	return l.climb(ctx, true)
 }
 
 // controlTick is the kind of an idle tick.
@@ -304,5 +287,6 @@ func (l *lane) restore(data []byte) error {
 	if err := l.marker.Restore(r); err != nil {
 		return err
 	}
+	l.mark, l.record = l.marker.Marks()
 	return l.chain.restore(r)
 }

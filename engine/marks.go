@@ -125,6 +125,9 @@ func (m *frontMarker) Marks() (mark, record stream.Time) {
 	return max(record, m.tick), record
 }
 
+// Turn implements stream.Marker: a record moves both, as far as no tick was ahead, and a tick is one step.
+func (m *frontMarker) Turn(_, _ stream.Time) (mark, record stream.Time) { return m.Marks() }
+
 // Tick implements stream.Marker.
 func (m *frontMarker) Tick(mark stream.Time) { m.tick = max(m.tick, mark) }
 

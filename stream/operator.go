@@ -42,8 +42,15 @@ type Decision struct {
 
 // The optional abilities of an operator, found by type assertion. This is the whole list.
 type (
-	// Gridded operators have something to decide at points of event time.
-	Gridded interface{ Grids() Grids }
+	// Dated operators know the next point in event time at which there is something to decide, MaxTime if there is none
+	// now. It may have passed. They are told of progress past it point by point, so that what they decide, and in which
+	// order, does not depend on how many points one record has crossed; where nothing is due, points are left out.
+	Dated interface{ Due() Time }
+	// Gridded operators are the Dated ones whose points lie on grids. Batches end at the records that cross the grids.
+	Gridded interface {
+		Dated
+		Grids() Grids
+	}
 	// Publisher operators can show the values of open windows. The engine calls Publish from the task's goroutine, when
 	// it likes: what is shown depends on that, what is decided never does. at stamps the rows.
 	Publisher interface {

@@ -71,6 +71,9 @@ type Marker interface {
 	Fold(b *Batch, lo int, mark, record Time) (hi int)
 	// Marks returns the progress with idle ticks, and by records alone. The first is never lower.
 	Marks() (mark, record Time)
+	// Turn returns the first point on the way from (mark, record), where Marks stood before the last Fold or Tick, to where
+	// they stand now, up to which they are to be told as if they moved as one. On the last leg that is Marks.
+	Turn(mark, record Time) (Time, Time)
 	// Tick raises the progress to mark, without touching what records have shown.
 	Tick(mark Time)
 	Snapshot(w *StateWriter) error

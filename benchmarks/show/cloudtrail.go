@@ -43,9 +43,6 @@ type trailWay struct {
 	pipeline []byte
 	lines    [][]byte
 	tasks    []want
-	// changesOnly compares the changes of state and leaves revisions out. A second stage notices a revision when a partial
-	// arrives, so how many it notices, and when, is no property of the log there. All else is.
-	changesOnly bool
 }
 
 // ways are the three of them. In the order of time nothing is late; in the order of the files much is.
@@ -55,7 +52,7 @@ func ways(inFiles, inTime [][]byte) []*trailWay {
 	return []*trailWay{
 		{name: "cloudtrail", pipeline: cloudtrailPipeline, lines: inTime, tasks: folded("cloudtrail")},
 		{name: "cloudtrail-files", pipeline: renamed(keyed, "cloudtrail-files", "Files"), lines: inFiles, tasks: []want{{"cloudtrail-files", "main", 1}}},
-		{name: "cloudtrail-rekeyed", pipeline: renamed(cloudtrailPipeline, "cloudtrail-rekeyed", "Rekeyed"), lines: inFiles, tasks: folded("cloudtrail-rekeyed"), changesOnly: true},
+		{name: "cloudtrail-rekeyed", pipeline: renamed(cloudtrailPipeline, "cloudtrail-rekeyed", "Rekeyed"), lines: inFiles, tasks: folded("cloudtrail-rekeyed")},
 	}
 }
 

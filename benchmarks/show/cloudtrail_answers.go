@@ -136,21 +136,12 @@ func (s *side) ask(ctx context.Context, w *trailWay) (*answers, error) {
 		}
 		rollups = append(rollups, text...)
 	}
-	where := "body->'alert'->>'pipeline' = $1"
-	if w.changesOnly {
-		where += " AND body->>'from' <> body->>'to'"
-	}
-	bodies, err := transitions(ctx, s.postgres.DSN(s.database), where, w.name)
+	bodies, err := transitions(ctx, s.postgres.DSN(s.database), "body->'alert'->>'pipeline' = $1", w.name)
 	if err != nil {
 		return nil, err
 	}
 	var lines bytes.Buffer
 	for _, b := range bodies {
-		if w.changesOnly {
-			if b, err = withoutRevisions(b); err != nil {
-				return nil, err
-			}
-		}
 		lines.WriteString(b + "\n")
 	}
 	finals, err := s.finals(ctx, w)
@@ -191,19 +182,4 @@ func transitions(ctx context.Context, dsn, where string, args ...any) ([]string,
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
-}
-
-// withoutRevisions is a transition without what tells of the revisions before it.
-func withoutRevisions(body string) (string, error) {
-	var t map[string]any
-	if err := json.Unmarshal([]byte(body), &t); err != nil {
-		return "", err
-	}
-	delete(t, "id") // holds the number of revisions
-	delete(t, "revision")
-	if alert, ok := t["alert"].(map[string]any); ok {
-		delete(alert, "revised")
-	}
-	plain, err := json.Marshal(t) // keys are sorted
-	return string(plain), err
 }

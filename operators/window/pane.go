@@ -96,6 +96,18 @@ func (ps *panes) advance(to stream.Advance) {
 	ps.mark, ps.record = max(ps.mark, to.Mark), max(ps.record, to.RecordMark)
 }
 
+// Due implements stream.Gridded: a window closes, or is final.
+func (ps *panes) Due() stream.Time {
+	due := stream.MaxTime
+	for _, p := range ps.list {
+		due = min(due, p.until)
+		if !p.closed {
+			return min(due, p.end)
+		}
+	}
+	return due
+}
+
 // at returns the pane that starts at the instant, or nil.
 func (ps *panes) at(start stream.Time) *pane {
 	i, ok := slices.BinarySearchFunc(ps.list, start, byStart)
