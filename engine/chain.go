@@ -20,6 +20,7 @@ type chain struct {
 	events    int64 // rows of the source since the task's first offset
 	counts    stream.Ledger
 	decisions []stream.Decision
+	keys      *keySample   // nil if nothing is to be verified
 	view      stream.Batch // of an output that sees leading columns only
 	muted     bool         // while a task replays, its decisions are in the store already
 }
@@ -104,6 +105,9 @@ func (n *node) Emit(b *stream.Batch) error {
 		return nil
 	}
 	next := n.c.steps[n.step]
+	if k := n.c.keys; k != nil && k.of.Step == n.step {
+		k.look(b)
+	}
 	if err := next.Operator.Process(b, &n.c.nodes[n.step+1]); err != nil {
 		return fmt.Errorf("process step %s: %w", next.Name, err)
 	}

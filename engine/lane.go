@@ -64,6 +64,9 @@ func newLane(ctx context.Context, s *Stage, tc TaskContext, first int64) (*lane,
 	if err != nil {
 		return nil, err
 	}
+	if s.Keyed != nil {
+		c.keys = &keySample{of: s.Keyed}
+	}
 	l := &lane{stage: s, chain: c, grids: c.grids(), first: first, at: stream.Version{Offset: first}, mark: stream.NoTime, record: stream.NoTime}
 	if s.Partial != nil {
 		l.marker = rekey.NewMarker()

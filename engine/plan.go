@@ -29,6 +29,9 @@ type Stage struct {
 	// stage that reads events. The engine brings decoder and marks of such a stage itself.
 	Partial *stream.Schema
 
+	// Keyed is verified while the stage runs; nil if nothing depends on what the source is keyed by.
+	Keyed *Keyed
+
 	Time     Time
 	Interval Intervals
 	Cut      *Cut // the raw archive: epochs are claimed at cuts only; nil for all other stages

@@ -66,6 +66,7 @@ type Runner struct {
 	mu struct {
 		sync.Mutex
 		tasks map[stream.TaskID]*running
+		peers map[*Stage]stream.Time // lowest claimed mark of the stage's tasks anywhere, where somebody needs it
 	}
 }
 
@@ -95,7 +96,7 @@ func NewRunner(c Config, plans []*Plan) *Runner {
 		c.WatchEvery = 10 * time.Second
 	}
 	r := &Runner{stages: map[string][]*Stage{}}
-	r.mu.tasks = map[stream.TaskID]*running{}
+	r.mu.tasks, r.mu.peers = map[stream.TaskID]*running{}, map[*Stage]stream.Time{}
 	r.deps = &deps{
 		Config: c, claims: newClaimer(c.Store), siblings: r.siblings,
 		collector: &collector{objects: c.Objects, clock: c.Clock, log: c.Log, retention: c.Retention},
@@ -273,56 +274,6 @@ func (r *Runner) stopWhere(match func(stream.TaskID) bool) {
 	}
 }
 
-// watch looks at the rows of all tasks: a task with nothing to claim would never learn that it was overtaken.
-func (r *Runner) watch(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-r.deps.Clock.After(r.deps.WatchEvery):
-		}
-		tasks := r.attempts()
-		r.display(tasks)
-		var ids []stream.TaskID
-		var mine []*task
-		for _, t := range tasks {
-			if _, ok := t.status.row(); ok {
-				ids, mine = append(ids, t.id), append(mine, t)
-			}
-		}
-		if len(ids) == 0 {
-			continue
-		}
-		rows, err := r.deps.Store.Current(ctx, ids)
-		if err != nil {
-			continue // the claims report it
-		}
-		for i, t := range mine {
-			if own, _ := t.status.row(); rows[i].Owner != own.Owner || rows[i].Timeline != own.Timeline {
-				t.overtaken.Store(true)
-			}
-		}
-	}
-}
-
-// display tells the source how far each partition is worked off: the lowest of its pipelines.
-func (r *Runner) display(tasks []*task) {
-	source, ok := r.deps.Source.(Displayer)
-	if !ok {
-		return
-	}
-	lowest := map[stream.Partition]int64{}
-	for _, t := range tasks {
-		now := t.status.get()
-		if old, ok := lowest[t.id.Partition]; now.Epoch > 0 && (!ok || now.At.Offset < old) {
-			lowest[t.id.Partition] = now.At.Offset
-		}
-	}
-	for p, offset := range lowest {
-		source.CommitForDisplay(p, offset)
-	}
-}
-
 // attempts lists the present tasks in the order of their names.
 func (r *Runner) attempts() (tasks []*task) {
 	r.mu.Lock()
@@ -351,18 +302,4 @@ func (r *Runner) Status() (all []TaskStatus) {
 		all = append(all, t.status.get())
 	}
 	return all
-}
-
-// siblings is the lowest watermark that the tasks of the stage show here, NoTime if none shows one.
-func (r *Runner) siblings(s *Stage) stream.Time {
-	lowest := stream.MaxTime
-	for _, t := range r.attempts() {
-		if now := t.status.get(); t.stage == s && now.Mark != stream.NoTime {
-			lowest = min(lowest, now.Mark)
-		}
-	}
-	if lowest == stream.MaxTime {
-		return stream.NoTime
-	}
-	return lowest
 }

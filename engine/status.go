@@ -25,6 +25,7 @@ var phaseNames = [phases]string{"capture", "stage", "claim", "reveal"}
 // status is what a task shows of itself. The task's two goroutines write it, readers take copies.
 type status struct {
 	stateBytes atomic.Int64
+	keys       atomic.Pointer[[]keySight] // nil before the first; what it points to is never changed
 	mu         struct {
 		sync.Mutex
 		now   TaskStatus
@@ -37,7 +38,7 @@ type TaskStatus struct {
 	Task       stream.TaskID
 	Pipeline   string
 	State      string // "starting", "running", "failed"
-	Problem    string // of a failed task, or of a task that tries again
+	Problem    string // of a failed task, of a task that tries again, or what refutes the pipeline's declaration
 	Epoch      int64
 	At         stream.Version
 	First      int64
@@ -110,6 +111,7 @@ func (t *task) show(now time.Time) {
 	}
 	t.lastShow = now
 	l := t.lane
+	l.chain.keys.show(&t.status)
 	mark, record := l.marker.Marks()
 	bytes, groups := l.chain.size()
 	lag, lagTime := int64(-1), time.Duration(0)

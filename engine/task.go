@@ -39,6 +39,7 @@ type task struct {
 	ended       chan struct{}           // closed behind run
 
 	overtaken atomic.Bool // set by the watcher of rows
+	verified  *[]keySight // the sample that was compared last; of the watcher
 	status    status
 }
 
@@ -47,7 +48,7 @@ type deps struct {
 	Config
 	claims    *claimer
 	collector *collector
-	siblings  func(*Stage) stream.Time // lowest known mark of the stage's tasks here
+	siblings  func(*Stage) stream.Time // lowest known mark of the stage's tasks
 }
 
 // run owns the task until it is drained, overtaken (errLost), cancelled, or fails.

@@ -103,6 +103,9 @@ func (b *builder) columns() error {
 // stage makes a stage of the steps from lo to hi.
 func (b *builder) stage(name string, lo, hi int) *engine.Stage {
 	s := &engine.Stage{Name: name, Topics: values(b.l.spec.Source.Topics), Time: b.l.time(), Interval: b.l.intervals()}
+	if name == mainStage {
+		s.Keyed = b.keyed()
+	}
 	s.NewDecoder = func() (stream.Decoder, error) { return b.c.NewDecoder(formatOf(b.l.spec), b.l.def, b.fields) }
 	s.NewSteps = func(t engine.TaskContext) (steps []engine.Step, err error) {
 		for i := lo; i < hi; i++ {
@@ -118,6 +121,30 @@ func (b *builder) stage(name string, lo, hi int) *engine.Stage {
 		return b.sinks(ctx, name, t)
 	}
 	return s
+}
+
+// keyed is the first step that depends on what the source is keyed by; nil if there is none.
+func (b *builder) keyed() *engine.Keyed {
+	if len(b.l.spec.Source.KeyedBy) == 0 {
+		return nil
+	}
+	for i := range b.l.steps {
+		var by []string
+		switch s := &b.l.steps[i]; s.Kind {
+		case DedupeStep:
+			by = values(s.Dedupe.By)
+		case WindowStep:
+			by = b.l.windowConfig().By
+		case FilterStep, ProjectStep, AlertStep:
+			continue
+		}
+		k := &engine.Keyed{Step: i}
+		for _, name := range by {
+			k.Columns = append(k.Columns, b.ins[i].Index(name))
+		}
+		return k
+	}
+	return nil
 }
 
 func (b *builder) operator(stage string, i int, partition int32) (stream.Operator, error) {

@@ -100,6 +100,16 @@ type Predecessors interface {
 	Predecessors(ctx context.Context, task TaskID) (rows []string, err error)
 }
 
+// Peers is an optional ability of a ClaimStore: what the tasks of one stage that differ in the partition only know of each
+// other, whichever worker runs them.
+type Peers interface {
+	// PeerRecords returns the claimed records of all of them, the task's own included.
+	PeerRecords(ctx context.Context, task TaskID) (records [][]byte, err error)
+	// PeerKeys returns what each partition's task has saved, and SaveKeys replaces the task's own.
+	PeerKeys(ctx context.Context, task TaskID) (keys map[int32][]byte, err error)
+	SaveKeys(ctx context.Context, task TaskID, keys []byte) error
+}
+
 // Objects is the object store: keys with slashes, whole objects. Implementations are safe for concurrent use. Errors are
 // Retry where the store is away; a missing object is an error that wraps fs.ErrNotExist.
 type Objects interface {

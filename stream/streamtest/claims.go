@@ -3,6 +3,7 @@ package streamtest
 import (
 	"bytes"
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/tidewatch/tidewatch/stream"
@@ -89,4 +90,57 @@ func (c claims) Current(_ context.Context, tasks []stream.TaskID) (rows []stream
 		return nil
 	})
 	return rows, err
+}
+
+// peers lists the rows of the tasks that differ from the task in the partition only. It must be called with the lock held.
+func (w *World) peers(task stream.TaskID) (rows []*stream.Checkpoint) {
+	for _, key := range slices.Sorted(maps.Keys(w.mu.rows)) {
+		other := w.mu.rows[key].Task
+		other.Partition.Number = task.Partition.Number
+		if other == task {
+			rows = append(rows, w.mu.rows[key])
+		}
+	}
+	return rows
+}
+
+// PeerRecords implements stream.Peers.
+func (c claims) PeerRecords(_ context.Context, task stream.TaskID) (records [][]byte, err error) {
+	err = c.l.call("peers", func() error {
+		c.l.W.mu.Lock()
+		defer c.l.W.mu.Unlock()
+		for _, r := range c.l.W.peers(task) {
+			if r.Epoch > 0 {
+				records = append(records, slices.Clone(r.Record))
+			}
+		}
+		return nil
+	})
+	return records, err
+}
+
+// PeerKeys implements stream.Peers.
+func (c claims) PeerKeys(_ context.Context, task stream.TaskID) (map[int32][]byte, error) {
+	keys := map[int32][]byte{}
+	err := c.l.call("peers", func() error {
+		c.l.W.mu.Lock()
+		defer c.l.W.mu.Unlock()
+		for _, r := range c.l.W.peers(task) {
+			if body, ok := c.l.W.mu.keys[r.Task.String()]; ok {
+				keys[r.Task.Partition.Number] = slices.Clone(body)
+			}
+		}
+		return nil
+	})
+	return keys, err
+}
+
+// SaveKeys implements stream.Peers.
+func (c claims) SaveKeys(_ context.Context, task stream.TaskID, keys []byte) error {
+	return c.l.call("peers", func() error {
+		c.l.W.mu.Lock()
+		defer c.l.W.mu.Unlock()
+		c.l.W.mu.keys[task.String()] = slices.Clone(keys)
+		return nil
+	})
 }

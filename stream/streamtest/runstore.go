@@ -28,6 +28,10 @@ func RunStore(t *testing.T, open func(t *testing.T) (s stream.ClaimStore, insert
 			test(t, s)
 		})
 	}
+	t.Run("peers know each other", func(t *testing.T) {
+		s, _ := open(t)
+		r.peers(t, s)
+	})
 	t.Run("only winners insert decisions, each id once", func(t *testing.T) {
 		s, inserted := open(t)
 		r.decides(t, s, inserted)
@@ -74,6 +78,38 @@ func (r *storeRun) empty(t *testing.T, s stream.ClaimStore) {
 	t.Helper()
 	if cp := takeOver(t, s, 0, "a"); cp.Epoch != 0 || len(cp.Record) != 0 {
 		t.Errorf("new row: epoch %d, record %q", cp.Epoch, cp.Record)
+	}
+}
+
+// peers is for stores with that ability.
+func (r *storeRun) peers(t *testing.T, s stream.ClaimStore) {
+	t.Helper()
+	p, ok := s.(stream.Peers)
+	if !ok {
+		t.Skip("the store has no peers")
+	}
+	other := taskNo(1)
+	other.Stage = "other"
+	if _, err := s.TakeOver(t.Context(), other, "a"); err != nil {
+		t.Fatal(err)
+	}
+	claimAll(t, s, []bool{true, true}, next(takeOver(t, s, 0, "a"), "zero"), next(takeOver(t, s, 1, "b"), "one"))
+	takeOver(t, s, 2, "b")
+	records, err := p.PeerRecords(t.Context(), taskNo(1))
+	if err != nil || len(records) != 2 || string(records[0]) != "zero" || string(records[1]) != "one" {
+		t.Errorf("records of peers: %q, %v", records, err)
+	}
+	for _, body := range []string{"old", "new"} {
+		if err := p.SaveKeys(t.Context(), taskNo(1), []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.SaveKeys(t.Context(), other, []byte("of another stage")); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := p.PeerKeys(t.Context(), taskNo(0))
+	if err != nil || len(keys) != 1 || string(keys[1]) != "new" {
+		t.Errorf("keys of peers: %q, %v", keys, err)
 	}
 }
 

@@ -24,6 +24,7 @@ type World struct {
 		rows      map[string]*stream.Checkpoint
 		decisions []stream.Decision
 		byID      map[string][]byte
+		keys      map[string][]byte // by task
 		objects   map[string][]byte
 		live      map[string]LiveValue
 		timeline  int64
@@ -50,6 +51,7 @@ type LiveValue struct {
 func NewWorld() *World {
 	w := &World{}
 	w.mu.rows, w.mu.byID = map[string]*stream.Checkpoint{}, map[string][]byte{}
+	w.mu.keys = map[string][]byte{}
 	w.mu.objects, w.mu.live = map[string][]byte{}, map[string]LiveValue{}
 	w.mu.logs = map[LogID][]stream.Message{}
 	return w
