@@ -120,7 +120,7 @@ func toFloat(v any) (float64, bool) {
 }
 
 func drawFloat(t *rapid.T, depth int) drawn {
-	choice := rapid.IntRange(0, 8).Draw(t, "float")
+	choice := rapid.IntRange(0, 10).Draw(t, "float")
 	if depth <= 0 {
 		choice %= 3
 	}
@@ -146,9 +146,53 @@ func drawFloat(t *rapid.T, depth int) drawn {
 			}
 			return nil
 		}}
+	case 8, 9:
+		return drawMixed(t, depth)
 	}
 	a, b := drawInt(t, depth-1), drawNumber(t, depth-1)
 	return drawn{"(" + a.src + "/" + b.src + ")", func(r row) any { return divide(a.eval(r), b.eval(r)) }}
+}
+
+// drawMixed is a choice between a number with a fraction and one without: it always has one.
+func drawMixed(t *rapid.T, depth int) drawn {
+	a, b := drawInt(t, depth-1), drawFloat(t, depth-1)
+	if pick(t, true, false) {
+		a, b = b, a
+	}
+	real := func(v any) any {
+		if f, ok := toFloat(v); ok {
+			return f
+		}
+		return nil
+	}
+	switch pick(t, "?:", "??", "max") {
+	case "??":
+		return drawn{"(" + a.src + " ?? " + b.src + ")", func(r row) any {
+			if v := a.eval(r); v != nil {
+				return real(v)
+			}
+			return real(b.eval(r))
+		}}
+	case "max":
+		return drawn{"max(" + a.src + ", " + b.src + ")", func(r row) any {
+			x, ok1 := toFloat(a.eval(r))
+			y, ok2 := toFloat(b.eval(r))
+			if !ok1 || !ok2 {
+				return nil
+			}
+			if x < y {
+				return y
+			}
+			return x
+		}}
+	}
+	c := drawBool(t, depth-1)
+	return drawn{"(" + c.src + " ? " + a.src + " : " + b.src + ")", func(r row) any {
+		if c.eval(r) == true {
+			return real(a.eval(r))
+		}
+		return real(b.eval(r))
+	}}
 }
 
 func divide(a, b any) any {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
+
+	"github.com/tidewatch/tidewatch/stream"
 )
 
 // patcher rewrites a checked part of an expression for the VM: every operator and function becomes a call of ours, so that
@@ -40,6 +42,30 @@ func (p *patcher) condition(at *ast.Node) {
 }
 
 func (p *patcher) patch(at *ast.Node) {
+	widen := p.mixes(*at) // asked first: patched parts have no kind
+	p.rewrite(at)
+	if widen {
+		ast.Patch(at, p.call("real", toReal, *at))
+	}
+}
+
+// mixes reports whether the part is a number with a fraction whose value may come from one without: what it is calculated
+// and compared with must not depend on which of the two it was.
+func (p *patcher) mixes(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.ConditionalNode:
+	case *ast.BuiltinNode:
+	case *ast.BinaryNode:
+		if n.Operator != "??" {
+			return false
+		}
+	default:
+		return false
+	}
+	return kindOf(n) == stream.Float
+}
+
+func (p *patcher) rewrite(at *ast.Node) {
 	switch n := (*at).(type) {
 	case *ast.UnaryNode:
 		p.unary(at, n)

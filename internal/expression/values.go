@@ -179,6 +179,14 @@ func negate(args ...any) (any, error) {
 	return nil, nil
 }
 
+// toReal is a number as one with a fraction; everything else stays.
+func toReal(args ...any) (any, error) {
+	if x, ok := normal(args[0]).(int64); ok {
+		return float64(x), nil
+	}
+	return args[0], nil
+}
+
 func itself(args ...any) (any, error) { return args[0], nil }
 
 // in is the meaning of `in`: one of a list, or a key of a map.
