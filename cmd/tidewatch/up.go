@@ -62,6 +62,10 @@ func (a *app) upCommand() *cobra.Command {
 // upSlot is the length of archive and rollup files: short, so that files are seen soon.
 const upSlot = time.Minute
 
+// upTopicBytes is how much the broker keeps of each partition, so that the folder does not grow without end. What was
+// archived is in the object store.
+const upTopicBytes = 32 << 20
+
 func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	for _, d := range f.demo {
 		if !slices.Contains(demos, d) {
@@ -90,12 +94,14 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	if err := config.Write(file, &c); err != nil {
 		return err
 	}
-	w := &worker{config: c, file: file, id: "up", log: log, roles: []string{"worker", "api"}, slot: upSlot, shipped: len(f.pipelines) == 0}
+	w := &worker{config: c, file: file, id: "up", log: log, roles: []string{"worker", "api"}, slot: upSlot, topicBytes: upTopicBytes, shipped: len(f.pipelines) == 0}
 	if err := w.open(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	topics := []kafka.TopicSpec{{Name: "metrics", Partitions: demoPartitions}, {Name: "security", Partitions: demoPartitions}}
+	topics := []kafka.TopicSpec{
+		{Name: "metrics", Partitions: demoPartitions, Config: w.bounded()}, {Name: "security", Partitions: demoPartitions, Config: w.bounded()},
+	}
 	if err := w.source.EnsureTopics(ctx, topics); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -35,6 +36,8 @@ type worker struct {
 	log    *slog.Logger
 	roles  []string
 	slot   time.Duration // of archive and rollup files; 0 is the usual
+	// topicBytes bounds each partition of the topics that the worker makes; 0 leaves it to the brokers.
+	topicBytes int64
 	// shipped runs the pipelines of the library instead of configured ones.
 	shipped bool
 
@@ -201,16 +204,24 @@ func (w *worker) openSource(ctx context.Context) error {
 func (w *worker) ownTopics() []kafka.TopicSpec {
 	specs := []kafka.TopicSpec{
 		{Name: alerts.CommandsTopic, Partitions: 1, Config: map[string]string{"retention.ms": "-1"}},
-		{Name: sinkkafka.DeadLetterTopic, Partitions: 1},
+		{Name: sinkkafka.DeadLetterTopic, Partitions: 1, Config: w.bounded()},
 	}
 	for _, p := range w.plans {
 		for _, s := range p.Stages {
 			if s.Internal != "" {
-				specs = append(specs, kafka.TopicSpec{Name: s.Internal, Partitions: s.InternalPartitions, Exact: true})
+				specs = append(specs, kafka.TopicSpec{Name: s.Internal, Partitions: s.InternalPartitions, Exact: true, Config: w.bounded()})
 			}
 		}
 	}
 	return specs
+}
+
+// bounded is the configuration of a topic that must not grow without limit.
+func (w *worker) bounded() map[string]string {
+	if w.topicBytes == 0 {
+		return nil
+	}
+	return map[string]string{"retention.bytes": strconv.FormatInt(w.topicBytes, 10)}
 }
 
 func (w *worker) newDeadLetters(t engine.TaskContext) (engine.DeadLetters, error) {
