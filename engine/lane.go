@@ -251,6 +251,7 @@ func (l *lane) control(ctx context.Context, c *stream.Control) error {
 		return fmt.Errorf("apply control record: it takes effect at %v, but the task stands at %v", c.At, l.at)
 	}
 	l.marker.Tick(c.Mark)
+	l.chain.control(c)
 	return l.climb(ctx, true)
 }
 

@@ -279,7 +279,7 @@ func (t *task) arrive(ctx context.Context, cp *stream.Checkpoint, rec *stream.Re
 	if l.in == nil {
 		return nil
 	}
-	_, err := l.run(ctx, maxOffset)
+	_, err := l.work(ctx, maxOffset, t.cut)
 	l.in = nil
 	return err
 }

@@ -116,19 +116,16 @@ func (t *task) take(ctx context.Context, in *stream.Input) error {
 	if err := t.lane.give(in); err != nil {
 		return stream.Mark(stream.Fatal, err)
 	}
-	for {
-		why, err := t.lane.run(ctx, maxOffset)
-		if err != nil || why != cutting {
-			return err
-		}
-		if err := t.settle(ctx); err != nil {
-			return err
-		}
-		if err := t.capture(ctx, true, nil); err != nil {
-			return err
-		}
-		t.lane.part = part{}
+	_, err := t.lane.work(ctx, maxOffset, t.cut)
+	return err
+}
+
+// cut captures an epoch where a part ends.
+func (t *task) cut(ctx context.Context) error {
+	if err := t.settle(ctx); err != nil {
+		return err
 	}
+	return t.capture(ctx, true, nil)
 }
 
 // tend does what is due by the wall clock. It changes when something is written, never what.
@@ -284,12 +281,9 @@ func (t *task) capture(ctx context.Context, snapshot bool, control *stream.Contr
 
 // stageOutputs ends the epoch's part of every sink, and of the dead letters.
 func (t *task) stageOutputs(e *capture) (works []stageWork) {
-	at := stream.Epoch{At: e.at, Mark: e.mark, RecordMark: e.record, Ledger: e.ledger, Snapshot: e.state != nil, Prefix: e.prefix}
-	for _, o := range t.lane.chain.outputs {
-		if w := o.Sink.Stage(at); w != nil {
-			works = append(works, stageWork{sink: o.Name, live: o.Live, run: w})
-		}
-	}
+	works = t.lane.chain.stage(stream.Epoch{
+		At: e.at, Mark: e.mark, RecordMark: e.record, Ledger: e.ledger, Snapshot: e.state != nil, Prefix: e.prefix,
+	})
 	flush := func(ctx context.Context) (stream.Receipt, error) { return nil, t.dead.Flush(ctx) }
 	return append(works, stageWork{sink: deadLetterOutput, run: flush})
 }

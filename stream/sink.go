@@ -60,4 +60,9 @@ type (
 	HoldingSink interface {
 		Held(visit func(b *Batch) error) error
 	}
+	// ControlSink keeps the control records of the task. Control comes from the task's goroutine with each of them in the order
+	// of their versions, once it is claimed and where it takes effect; in a replay again.
+	ControlSink interface {
+		Control(c *Control)
+	}
 )
