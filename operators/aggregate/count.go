@@ -21,3 +21,15 @@ func count() function {
 		save: saveWords, load: loadWords,
 	}
 }
+
+// countIf is the number of rows in which a Bool column is true.
+func countIf() function {
+	f := count()
+	f.name, f.argument = "count_if", truth
+	f.add = func(words []uint64, in *input) {
+		for i, a := range in.at {
+			words[a] += uint64(in.column.Ints[in.rows[i]])
+		}
+	}
+	return f
+}

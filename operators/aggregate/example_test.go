@@ -36,5 +36,5 @@ func Example() {
 func ExampleParse() {
 	_, err := aggregate.Parse("averge(value)")
 	fmt.Println(err)
-	// Output: parse aggregate "averge(value)": unknown function "averge"; known are avg, count, max, min, sum
+	// Output: parse aggregate "averge(value)": unknown function "averge"; known are avg, count, count_distinct, count_if, first, last, max, min, slope, sum
 }

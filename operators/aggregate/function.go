@@ -11,6 +11,7 @@ import (
 type function struct {
 	name     string
 	argument argument
+	limit    int // of a function that takes one, count_distinct
 	result   stream.Kind
 	empty    []uint64       // the state that has seen nothing
 	columns  []stream.Field // that carry the state to the next stage; names are suffixes
@@ -32,17 +33,37 @@ type argument uint8
 const (
 	number   argument = iota // Int or Float
 	optional                 // none, or a column of any kind
+	truth                    // Bool
+	value                    // any kind
 )
 
 func (f *function) usage() string {
-	if f.argument == optional {
+	switch {
+	case f.argument == optional:
 		return f.name + "() or " + f.name + "(column)"
+	case f.limit > 0:
+		return f.name + "(column) or " + f.name + "(column, limit)"
 	}
 	return f.name + "(column)"
 }
 
 func (f *function) accepts(k stream.Kind) bool {
-	return f.argument == optional || isNumber(k)
+	switch f.argument {
+	case number:
+		return isNumber(k)
+	case truth:
+		return k == stream.Bool
+	case optional, value:
+	}
+	return true
+}
+
+// needs says what kind of column the function takes, for messages.
+func (f *function) needs() string {
+	if f.argument == truth {
+		return "a column that is true or false"
+	}
+	return "a column of numbers"
 }
 
 func isNumber(k stream.Kind) bool { return k == stream.Int || k == stream.Float }
@@ -51,6 +72,7 @@ func isNumber(k stream.Kind) bool { return k == stream.Int || k == stream.Float 
 type input struct {
 	at      []uint32 // where the state of the row's cell begins
 	rows    []int32  // in the batch
+	batch   *stream.Batch
 	column  *stream.Column
 	numbers []float64 // of numeric columns, parallel to at; never -0
 }

@@ -35,12 +35,12 @@ func (l *lane) gather(b *stream.Batch, at []uint32, rows []int32) {
 	case c.Kind == stream.Int:
 		n = l.ints(c, at, rows)
 	case len(c.Null) == 0:
-		l.input = input{at: at, rows: rows, column: c}
+		l.input = input{at: at, rows: rows, batch: b, column: c}
 		return
 	default:
 		n = l.values(c, at, rows)
 	}
-	l.input = input{at: l.at[:n], rows: l.rows[:n], column: c, numbers: l.numbers[:n]}
+	l.input = input{at: l.at[:n], rows: l.rows[:n], batch: b, column: c, numbers: l.numbers[:n]}
 }
 
 func (l *lane) grow(n int) {

@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -10,13 +11,23 @@ type Spec struct {
 	Name     string // of the result column; Parse leaves it empty
 	Function string // one of Names
 	Column   string // of the events; "" for count()
+	Limit    int    // of count_distinct: 1 to MaxDistinct; 0 is DefaultDistinct
 }
 
 // String is the form that Parse reads.
-func (s Spec) String() string { return s.Function + "(" + s.Column + ")" }
+func (s Spec) String() string {
+	if s.Limit > 0 {
+		return fmt.Sprintf("%s(%s, %d)", s.Function, s.Column, s.Limit)
+	}
+	return s.Function + "(" + s.Column + ")"
+}
 
 // table lists the functions in the order of their names.
-func table() []function { return []function{avg(), count(), maximum(), minimum(), sum()} }
+func table() []function {
+	return []function{
+		avg(), count(), countDistinct(DefaultDistinct), countIf(), first(), last(), maximum(), minimum(), slope(), sum(),
+	}
+}
 
 // Names lists the functions, sorted, for messages that suggest one.
 func Names() []string {
@@ -50,9 +61,24 @@ func Parse(text string) (Spec, error) {
 	if !open || !closed || strings.ContainsAny(column, "()") {
 		return Spec{}, fmt.Errorf("parse aggregate %q: write %s", text, f.usage())
 	}
-	column = strings.TrimSpace(column)
-	if strings.Contains(column, ",") || column == "" && f.argument != optional {
+	spec := Spec{Function: name}
+	if f.limit > 0 {
+		var limit string
+		var given bool
+		if column, limit, given = strings.Cut(column, ","); given {
+			n, err := strconv.Atoi(strings.TrimSpace(limit))
+			if err != nil {
+				return Spec{}, fmt.Errorf("parse aggregate %q: the limit is no whole number: write %s", text, f.usage())
+			}
+			if f, err = f.limited(n); err != nil || n == 0 {
+				return Spec{}, fmt.Errorf("parse aggregate %q: the limit is from 1 to %d", text, MaxDistinct)
+			}
+			spec.Limit = n
+		}
+	}
+	spec.Column = strings.TrimSpace(column)
+	if strings.Contains(spec.Column, ",") || spec.Column == "" && f.argument != optional {
 		return Spec{}, fmt.Errorf("parse aggregate %q: %s takes one column: write %s", text, name, f.usage())
 	}
-	return Spec{Function: name, Column: column}, nil
+	return spec, nil
 }

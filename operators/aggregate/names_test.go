@@ -15,6 +15,9 @@ func TestParse(t *testing.T) {
 		" count( user ) ":   {Function: "count", Column: "user"},
 		"max(http.status)":  {Function: "max", Column: "http.status"},
 		"sum (bytes_total)": {Function: "sum", Column: "bytes_total"},
+
+		"count_distinct(user)":        {Function: "count_distinct", Column: "user"},
+		"count_distinct( user ,1000)": {Function: "count_distinct", Column: "user", Limit: 1000},
 	} {
 		got, err := aggregate.Parse(text)
 		if err != nil || got != want {
@@ -25,8 +28,8 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"":               "known are avg, count, max, min, sum",
-		"averge(value)":  `unknown function "averge"; known are avg, count, max, min, sum`,
+		"":               "known are avg, count, count_distinct, count_if, first, last, max, min, slope, sum",
+		"averge(value)":  `unknown function "averge"; known are avg, count, count_distinct, count_if, first, last, max, min, slope, sum`,
 		"avg":            "write avg(column)",
 		"count":          "write count() or count(column)",
 		"avg(":           "write avg(column)",
@@ -35,6 +38,13 @@ func TestParseRefuses(t *testing.T) {
 		"avg((a))":       "write avg(column)",
 		"avg(a) + 1":     "write avg(column)",
 		"quantile(a, 1)": "unknown function",
+
+		"count_distinct()":        "count_distinct takes one column",
+		"count_distinct(a, 0)":    "the limit is from 1 to 4096",
+		"count_distinct(a, 4097)": "the limit is from 1 to 4096",
+		"count_distinct(a, b)":    "the limit is no whole number",
+		"count_distinct(a, 1, 2)": "the limit is no whole number",
+		"count_distinct(a":        "write count_distinct(column) or count_distinct(column, limit)",
 	} {
 		_, err := aggregate.Parse(text)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -57,7 +67,7 @@ func TestNamesAreSortedAndParse(t *testing.T) {
 
 // FuzzParse: what Parse accepts, it prints in a form that it reads again.
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"avg(value)", "count()", "sum(a,b)", "max ( x )", "min(()", ")(", "count(\x00)"} {
+	for _, seed := range []string{"avg(value)", "count()", "sum(a,b)", "max ( x )", "min(()", ")(", "count(\x00)", "count_distinct(a, 5)"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

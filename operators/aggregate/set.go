@@ -54,6 +54,10 @@ func (s *Set) bind(spec Spec, in *stream.Schema, before []Spec) error {
 	case spec.Column == "" && f.argument != optional:
 		return fmt.Errorf("aggregate %q: write %s", spec.Name, f.usage())
 	}
+	f, err := f.limited(spec.Limit)
+	if err != nil {
+		return fmt.Errorf("aggregate %q: %w", spec.Name, err)
+	}
 	for _, b := range before {
 		if b.Name == spec.Name {
 			return fmt.Errorf("aggregate %q is declared twice", spec.Name)
@@ -66,7 +70,7 @@ func (s *Set) bind(spec Spec, in *stream.Schema, before []Spec) error {
 			return fmt.Errorf("aggregate %q: unknown column %q; there are %s", spec.Name, spec.Column, strings.Join(in.Names(), ", "))
 		}
 		if kind := in.Fields[at].Kind; !f.accepts(kind) {
-			return fmt.Errorf("aggregate %q: %s needs a column of numbers, %q is %s", spec.Name, f.name, spec.Column, kind)
+			return fmt.Errorf("aggregate %q: %s needs %s, %q is %s", spec.Name, f.name, f.needs(), spec.Column, kind)
 		}
 		p.lane = s.laneOf(at)
 	}
@@ -101,7 +105,7 @@ func (s *Set) Add(words []uint64, at []uint32, b *stream.Batch, rows []int32) {
 	for i := range s.lanes {
 		s.lanes[i].gather(b, at, rows)
 	}
-	s.whole = input{at: at, rows: rows}
+	s.whole = input{at: at, rows: rows, batch: b}
 	for i := range s.parts {
 		p := &s.parts[i]
 		in := &s.whole

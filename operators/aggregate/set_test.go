@@ -12,7 +12,10 @@ import (
 )
 
 var events = &stream.Schema{Fields: []stream.Field{
-	{Name: "value", Kind: stream.Float}, {Name: "size", Kind: stream.Int}, {Name: "user", Kind: stream.String},
+	{Name: "value", Kind: stream.Float},
+	{Name: "size", Kind: stream.Int},
+	{Name: "user", Kind: stream.String},
+	{Name: "failed", Kind: stream.Bool},
 }}
 
 var specs = []aggregate.Spec{
@@ -23,14 +26,21 @@ var specs = []aggregate.Spec{
 	{Name: "low", Function: "min", Column: "value"},
 	{Name: "high", Function: "max", Column: "size"},
 	{Name: "mean", Function: "avg", Column: "size"},
+	{Name: "failures", Function: "count_if", Column: "failed"},
+	{Name: "begin", Function: "first", Column: "value"},
+	{Name: "end", Function: "last", Column: "value"},
+	{Name: "names", Function: "count_distinct", Column: "user"},
+	{Name: "sizes", Function: "count_distinct", Column: "size", Limit: 3},
 }
 
 // row is one event; a nil column is null.
 type row struct {
-	cell  int
-	value *float64
-	size  *int64
-	user  *string
+	cell   int
+	at     stream.Time
+	value  *float64
+	size   *int64
+	user   *string
+	failed *bool
 }
 
 func drawRows(t *rapid.T) []row {
@@ -39,10 +49,12 @@ func drawRows(t *rapid.T) []row {
 	}))
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) row {
 		return row{
-			cell:  rapid.IntRange(0, 3).Draw(t, "cell"),
-			value: rapid.Ptr(value, true).Draw(t, "value"),
-			size:  rapid.Ptr(rapid.Int64(), true).Draw(t, "size"),
-			user:  rapid.Ptr(rapid.String(), true).Draw(t, "user"),
+			cell:   rapid.IntRange(0, 3).Draw(t, "cell"),
+			at:     stream.Time(rapid.IntRange(-3, 20).Draw(t, "at")),
+			value:  rapid.Ptr(value, true).Draw(t, "value"),
+			size:   rapid.Ptr(rapid.OneOf(rapid.Int64(), rapid.Int64Range(0, 3)), true).Draw(t, "size"),
+			user:   rapid.Ptr(rapid.StringN(0, 2, -1), true).Draw(t, "user"),
+			failed: rapid.Ptr(rapid.Bool(), true).Draw(t, "failed"),
 		}
 	}), 0, 40).Draw(t, "rows")
 }
@@ -65,35 +77,65 @@ func batchOf(rows []row) *stream.Batch {
 		} else {
 			b.Cols[2].AppendString(*r.user)
 		}
+		if r.failed == nil {
+			b.Cols[3].AppendNull()
+		} else {
+			b.Cols[3].AppendBool(*r.failed)
+		}
+		b.Time = append(b.Time, r.at)
 		b.SetLen(b.Len() + 1)
 	}
 	return b
 }
 
-// oracle folds the rows of a cell in the order given, one by one.
+// oracle folds the rows of a cell in the order given, one by one. It knows nothing of count_distinct beyond a limit.
 func oracle(rows []row, cell int) []any {
-	var n, values, users, sizes int64
+	var n, values, users, sizes, failures int64
 	total, low, high, sum := 0.0, math.Inf(1), math.Inf(-1), 0.0
-	for _, r := range rows {
+	var begin, end *row
+	names, distinct := map[string]bool{}, map[int64]bool{}
+	for i := range rows {
+		r := &rows[i]
 		if r.cell != cell {
 			continue
 		}
 		n++
 		if r.user != nil {
 			users++
+			names[*r.user] = true
+		}
+		if r.failed != nil && *r.failed {
+			failures++
 		}
 		if v := r.value; v != nil && !math.IsNaN(*v) && !math.IsInf(*v, 0) {
 			values++
 			total += *v
 			low = min(low, *v)
+			if begin == nil || r.at < begin.at {
+				begin = r
+			}
+			if end == nil || r.at >= end.at {
+				end = r
+			}
 		}
 		if r.size != nil {
 			sizes++
 			sum += float64(*r.size)
 			high = max(high, float64(*r.size))
+			distinct[*r.size] = true
 		}
 	}
-	return []any{n, values, users, shown(total, values), shown(low, values), shown(high, sizes), shown(sum/float64(sizes), sizes)}
+	return []any{
+		n, values, users, shown(total, values), shown(low, values), shown(high, sizes), shown(sum/float64(sizes), sizes), failures,
+		valueOf(begin), valueOf(end), int64(len(names)), int64(len(distinct)),
+	}
+}
+
+func valueOf(r *row) any {
+	if r == nil {
+		return nil
+	}
+	return *r.value + 0
 }
 
 func shown(v float64, seen int64) any {
@@ -147,13 +189,20 @@ func results(s *aggregate.Set, words []uint64) (all [][]any) {
 	return all
 }
 
-func equal(a, b []any) bool {
-	for i := range a {
-		if a[i] != b[i] {
+// equal compares what was got with what is wanted; beyond its limit of 3, the last column is an estimate.
+func equal(got, want []any) bool {
+	for i := range got {
+		if n, _ := want[i].(int64); specs[i].Limit > 0 && n > int64(specs[i].Limit) {
+			if got[i].(int64) <= int64(specs[i].Limit) {
+				return false
+			}
+			continue
+		}
+		if got[i] != want[i] {
 			return false
 		}
 	}
-	return len(a) == len(b)
+	return len(got) == len(want)
 }
 
 func TestAddAgainstOracle(t *testing.T) {
@@ -248,7 +297,7 @@ func TestUnusableNumbersAreNoValues(t *testing.T) {
 	words := s.AppendEmpty(nil)
 	s.Add(words, []uint32{0, 0, 0}, batchOf(rows), []int32{0, 1, 2})
 	got := results(s, words)[0]
-	if want := []any{int64(3), int64(0), int64(0), nil, nil, nil, nil}; !equal(got, want) {
+	if want := []any{int64(3), int64(0), int64(0), nil, nil, nil, nil, int64(0), nil, nil, int64(0), int64(0)}; !equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	zero := math.Copysign(0, -1)
@@ -270,8 +319,8 @@ func TestSumBeyondFloat64IsNull(t *testing.T) {
 
 func TestAddAllocatesNothing(t *testing.T) {
 	s := compile(t)
-	v, n, u := 1.5, int64(7), "ada"
-	b := batchOf([]row{{value: &v, size: &n, user: &u}, {}, {value: &v}})
+	v, n, u, yes := 1.5, int64(7), "ada", true
+	b := batchOf([]row{{value: &v, size: &n, user: &u, failed: &yes}, {}, {value: &v}})
 	words, at, rows := s.AppendEmpty(nil), []uint32{0, 0, 0}, []int32{0, 1, 2}
 	s.Add(words, at, b, rows)
 	if allocs := testing.AllocsPerRun(100, func() { s.Add(words, at, b, rows) }); allocs != 0 {
@@ -288,13 +337,17 @@ func TestCompileNamesEveryFault(t *testing.T) {
 		{Name: "e", Function: "count"},
 		{Name: "e", Function: "count"},
 		{Name: "f.g", Function: "count"},
+		{Name: "h", Function: "count_if", Column: "value"},
+		{Name: "i", Function: "count_distinct", Column: "user", Limit: aggregate.MaxDistinct + 1},
+		{Name: "j", Function: "max", Column: "value", Limit: 3},
 	}, events)
 	if err == nil {
 		t.Fatal("want an error")
 	}
 	for _, want := range []string{
-		`unknown function "averge"; known are avg, count, max, min, sum`, `unknown column "valeu"; there are value, size, user`,
+		`unknown function "averge"; known are avg, count, count_distinct, count_if, first, last, max, min, slope, sum`, `unknown column "valeu"; there are value, size, user, failed`,
 		`sum needs a column of numbers, "user" is string`, `"d": write sum(column)`, `"e" is declared twice`, `"f.g" is empty or holds a dot`,
+		`count_if needs a column that is true or false, "value" is float`, `the limit of count_distinct is from 1 to 4096`, `max takes no limit`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
