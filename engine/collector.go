@@ -52,7 +52,7 @@ func (c *collector) next() (prefix string, ok bool) {
 func (c *collector) run(ctx context.Context) {
 	for {
 		for prefix, ok := c.next(); ok && ctx.Err() == nil; prefix, ok = c.next() {
-			if err := c.delete(ctx, prefix); err != nil {
+			if err := deleteAll(ctx, c.objects, prefix); err != nil {
 				c.log.Warn("deleting old objects failed; trying again later", "prefix", prefix, "error", err)
 				c.schedule([]string{prefix})
 			}
@@ -65,9 +65,10 @@ func (c *collector) run(ctx context.Context) {
 	}
 }
 
-func (c *collector) delete(ctx context.Context, prefix string) error {
+// deleteAll deletes the objects below a prefix.
+func deleteAll(ctx context.Context, objects stream.Objects, prefix string) error {
 	var keys []string
-	err := c.objects.List(ctx, prefix, func(o stream.Object) error {
+	err := objects.List(ctx, prefix, func(o stream.Object) error {
 		keys = append(keys, o.Key)
 		return nil
 	})
@@ -75,7 +76,7 @@ func (c *collector) delete(ctx context.Context, prefix string) error {
 		return err
 	}
 	for _, k := range keys {
-		if err := c.objects.Delete(ctx, k); err != nil {
+		if err := objects.Delete(ctx, k); err != nil {
 			return err
 		}
 	}

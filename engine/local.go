@@ -10,7 +10,8 @@ import (
 )
 
 // Local runs a plan over bounded input in one goroutine, without claims: for replays and for the cases of a pipeline. The
-// decoders, marks, operators and the re-keying are those of a Runner, so the answers are too.
+// decoders, marks, operators, cuts and the re-keying are those of a Runner, and control records take effect where they did in
+// the live run, so the answers are too.
 //
 // It always reads on where progress is lowest, so that the second stage of a re-keyed plan holds few open windows. That
 // changes nothing but memory: decisions depend on the logs alone.
@@ -25,11 +26,15 @@ type Local struct {
 	Progress func(offsets int64)
 	// Until is how far idle ticks carry the progress at the end; NoTime or 0 leaves it where the records have led.
 	Until stream.Time
-	Clock stream.Clock
+	// Objects is where the plan's sinks stage files. They are removed once they are visible. nil if there are none.
+	Objects stream.Objects
+	Clock   stream.Clock
 
-	plan   *Plan
-	first  []*localLane
-	second []*localLane
+	plan     *Plan
+	owner    string
+	first    []*localLane
+	second   []*localLane
+	controls int
 }
 
 // LocalInput is one partition of the input.
@@ -37,47 +42,43 @@ type LocalInput struct {
 	Partition  stream.Partition
 	Partitions int32 // of the topic
 	Open       func(ctx context.Context, d stream.Decoder) (stream.Reader, error)
+	// Controls are the control records that the live task has claimed, in the order of their versions. Those from before the
+	// first offset that is read only tell how far the live task was.
+	Controls []stream.Control
 }
 
 // LocalResult tells what became of the input.
 type LocalResult struct {
 	Ledger          stream.Ledger // of the stages that read events
+	Controls        int           // control records that took effect
 	CompleteThrough stream.Time   // lowest progress of the last stage
 }
 
 type localLane struct {
 	*lane
-	task    stream.TaskID
-	reader  stream.Reader
-	pending []*stream.Message // of an internal partition
-	offset  int64             // next of an internal partition
-	decoder stream.Decoder
-	batch   *stream.Batch
-	done    bool
+	task     stream.TaskID
+	reader   stream.Reader
+	controls []stream.Control  // that have not taken effect
+	pending  []*stream.Message // of an internal partition
+	offset   int64             // next of an internal partition
+	decoder  stream.Decoder
+	batch    *stream.Batch
+	begun    bool // something was read
+	done     bool
+	staged   stream.Time // progress at the last staging
+	inputs   int         // since then
 }
-
-// stageEvery is how many inputs pass between two stagings of sinks that keep rows.
-const stageEvery = 64
 
 // Run works off all inputs.
 func (r *Local) Run(ctx context.Context, p *Plan, inputs []LocalInput) (res *LocalResult, err error) {
-	r.plan, r.first, r.second = p, nil, nil
+	r.plan, r.owner, r.first, r.second, r.controls = p, newOwner(), nil, nil, 0
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(ctx, inputs); err != nil {
 		return nil, err
 	}
-	for n := 1; ; n++ {
-		l := lowest(r.first)
-		if l == nil {
-			break
-		}
+	for l := lowest(r.first); l != nil; l = lowest(r.first) {
 		if err := r.step(ctx, l); err != nil {
 			return nil, err
-		}
-		if n%stageEvery == 0 {
-			if err := r.stage(ctx, r.all()); err != nil {
-				return nil, err
-			}
 		}
 	}
 	if r.Until > 0 {
@@ -99,6 +100,7 @@ func (r *Local) open(ctx context.Context, inputs []LocalInput) error {
 		if err != nil {
 			return err
 		}
+		l.controls = in.Controls
 		r.first = append(r.first, l)
 		if l.decoder, err = stages[0].newDecoder(); err != nil {
 			return err
@@ -147,7 +149,7 @@ func (r *Local) lane(ctx context.Context, s *Stage, p stream.Partition, partitio
 		}
 		return nil
 	}
-	return &localLane{lane: l, task: tc.Task}, nil
+	return &localLane{lane: l, task: tc.Task, staged: stream.NoTime}, nil
 }
 
 // collecting is the stage with collectors for sinks.
@@ -205,125 +207,70 @@ func (r *Local) step(ctx context.Context, l *localLane) error {
 	in, err := l.reader.Read(ctx)
 	if errors.Is(err, io.EOF) {
 		l.done = true
-		return nil
+		return r.finish(ctx, l)
 	}
 	if err != nil {
 		return fmt.Errorf("read from offset %d: %w", l.at.Offset, err)
 	}
-	before := l.at.Offset
-	if in.From > l.at.Offset { // a replay begins where its files begin
-		l.first, l.at.Offset = in.From, in.From
-		before = in.From
+	if err := l.begin(ctx, in.From); err != nil {
+		return err
 	}
+	before := l.at.Offset
 	if err := l.give(in); err != nil {
 		return err
 	}
-	if err := l.runAll(ctx); err != nil {
+	if err := r.workOff(ctx, l); err != nil {
 		return err
 	}
 	if r.Progress != nil {
 		r.Progress(l.at.Offset - before)
 	}
-	return r.flow(ctx)
+	return r.pass(ctx, l)
 }
 
-// runAll works off the input; cuts mean nothing here but a new part.
-func (l *localLane) runAll(ctx context.Context) error {
+// finish takes what a live task has claimed behind the last record. A partition without any record has nothing else.
+func (r *Local) finish(ctx context.Context, l *localLane) error {
+	if len(l.controls) == 0 {
+		return nil
+	}
+	if err := l.begin(ctx, l.controls[0].At.Offset); err != nil {
+		return err
+	}
+	return r.controlsHere(ctx, l)
+}
+
+// begin lets the lane start where its input does. Of what came before only the ticks are known.
+func (l *localLane) begin(ctx context.Context, from int64) error {
+	if l.begun {
+		return nil
+	}
+	l.begun, l.first, l.at.Offset = true, from, from
+	if len(l.controls) > 0 {
+		l.at.Step = l.controls[0].At.Step - 1
+	}
+	for len(l.controls) > 0 && l.controls[0].At.Offset < from {
+		l.at.Step = l.controls[0].At.Step
+		l.marker.Tick(l.controls[0].Mark)
+		l.controls = l.controls[1:]
+	}
+	return l.climb(ctx, true)
+}
+
+// workOff works off the lane's input.
+func (r *Local) workOff(ctx context.Context, l *localLane) error {
 	for {
-		why, err := l.run(ctx, maxOffset)
-		if err != nil || why != cutting {
+		if err := r.controlsHere(ctx, l); err != nil {
 			return err
 		}
-		l.part = part{}
-	}
-}
-
-// flow takes decisions, and moves progress and partials on to the second stage.
-func (r *Local) flow(ctx context.Context) error {
-	if len(r.second) > 0 {
-		if err := r.stage(ctx, r.first); err != nil {
+		limit := int64(maxOffset)
+		if len(l.controls) > 0 {
+			limit = l.controls[0].At.Offset
+		}
+		why, err := l.work(ctx, limit, func(ctx context.Context) error { return r.stage(ctx, l) })
+		if err != nil || why != limited {
 			return err
 		}
 	}
-	for _, l := range r.second {
-		if err := l.drainLog(ctx); err != nil {
-			return err
-		}
-	}
-	for _, l := range r.all() {
-		for _, d := range l.chain.decisions {
-			if r.Decide == nil {
-				continue
-			}
-			if err := r.Decide(d); err != nil {
-				return err
-			}
-		}
-		l.chain.decisions = l.chain.decisions[:0]
-	}
-	return nil
-}
-
-// drainLog reads what the first stage has appended.
-func (l *localLane) drainLog(ctx context.Context) error {
-	for _, m := range l.pending {
-		l.batch.Reset()
-		if err := l.decoder.Decode(m, l.batch); err != nil {
-			return err
-		}
-		if err := l.give(&stream.Input{Batch: l.batch, From: m.Offset, Next: m.Offset + 1, End: m.Offset + 1}); err != nil {
-			return err
-		}
-		if err := l.runAll(ctx); err != nil {
-			return err
-		}
-	}
-	l.pending = l.pending[:0]
-	return nil
-}
-
-// stage lets the sinks make durable and visible what is finished.
-func (r *Local) stage(ctx context.Context, lanes []*localLane) error {
-	for _, l := range lanes {
-		mark, record := l.marker.Marks()
-		e := stream.Epoch{
-			At: l.at, Mark: mark, RecordMark: record, Ledger: l.chain.ledger(), Snapshot: true,
-			Prefix: objectPrefix(l.task, l.at, "local"),
-		}
-		for _, o := range l.chain.outputs {
-			work := o.Sink.Stage(e)
-			if work == nil {
-				continue
-			}
-			receipt, err := work(ctx)
-			if err != nil {
-				return fmt.Errorf("stage output %s: %w", o.Name, err)
-			}
-			if len(receipt) == 0 {
-				continue
-			}
-			if err := o.Sink.Reveal(ctx, receipt); err != nil {
-				return fmt.Errorf("reveal output %s: %w", o.Name, err)
-			}
-		}
-	}
-	return nil
-}
-
-// tick lets an idle tick take effect in every partition of the first stage: progress at least to mark.
-func (r *Local) tick(ctx context.Context, mark stream.Time) error {
-	for _, l := range r.first {
-		if err := l.publishTick(ctx, mark); err != nil {
-			return err
-		}
-	}
-	return r.flow(ctx)
-}
-
-func (l *localLane) publishTick(ctx context.Context, mark stream.Time) error {
-	at := l.at
-	at.Step++
-	return l.control(ctx, &stream.Control{Kind: controlTick, At: at, Mark: mark})
 }
 
 // end shows what is still open and stages everything.
@@ -333,18 +280,26 @@ func (r *Local) end(ctx context.Context) error {
 			if err := l.chain.publish(ctx, l.at); err != nil {
 				return err
 			}
+			if err := r.stage(ctx, l); err != nil {
+				return err
+			}
 		}
-		if err := r.flow(ctx); err != nil {
+		if err := r.drain(ctx); err != nil {
 			return err
 		}
 	}
-	return r.stage(ctx, r.all())
+	for _, l := range r.second {
+		if err := r.stage(ctx, l); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *Local) all() []*localLane { return append(append([]*localLane{}, r.first...), r.second...) }
 
 func (r *Local) result() *LocalResult {
-	res := &LocalResult{CompleteThrough: stream.MaxTime}
+	res := &LocalResult{Controls: r.controls, CompleteThrough: stream.MaxTime}
 	last := r.first
 	if len(r.second) > 0 {
 		last = r.second
@@ -370,20 +325,3 @@ func (r *Local) close() error {
 	}
 	return errors.Join(errs...)
 }
-
-// memoryLog is the internal topic of a local run: what is appended waits in the lanes of the second stage.
-type memoryLog struct{ r *Local }
-
-// Append implements LogWriter.
-func (m memoryLog) Append(_ context.Context, partition int32, value []byte) error {
-	l := m.r.second[partition]
-	l.pending = append(l.pending, &stream.Message{Offset: l.offset, Value: value})
-	l.offset++
-	return nil
-}
-
-// Flush implements LogWriter: memory needs none.
-func (m memoryLog) Flush(context.Context) error { return nil }
-
-// Close implements LogWriter.
-func (m memoryLog) Close() error { return nil }
