@@ -68,7 +68,7 @@ func measure(ctx context.Context, c *cluster, name string, events int64) error {
 	if err != nil {
 		return err
 	}
-	warm, err := warmUp(ctx, w, events/4)
+	allocs, err := allocations(ctx, w, began, events)
 	if err != nil {
 		return err
 	}
@@ -81,10 +81,6 @@ func measure(ctx context.Context, c *cluster, name string, events int64) error {
 		return err
 	}
 	wall := time.Since(began) - time.Second // await sees three calm polls, half a second apart
-	end, err := sample(ctx, w)
-	if err != nil {
-		return err
-	}
 	var counted int64
 	for _, t := range tasks {
 		if t.Pipeline == name && t.Stage != "merge" {
@@ -101,8 +97,38 @@ func measure(ctx context.Context, c *cluster, name string, events int64) error {
 	<-w.ended
 	cpu := (w.cmd.ProcessState.UserTime() + w.cmd.ProcessState.SystemTime()).Seconds()
 	fmt.Printf("%s events=%d cpu_s_per_million=%.3f rss_peak_mb=%.0f allocs_per_event=%.5f wall_s=%.1f machine=%q\n",
-		strings.ToUpper(name), events, cpu/float64(events)*1e6, rss, (end.mallocs-warm.mallocs)/max(end.fetched-warm.fetched, 1), wall.Seconds(), machine())
+		strings.ToUpper(name), events, cpu/float64(events)*1e6, rss, allocs, wall.Seconds(), machine())
 	return nil
+}
+
+// allocations is how many the worker makes for an event after warm-up: between a quarter of the events, by when an empty
+// Redis is filled and the buffers have their size, and about three quarters. Nobody asks the worker anything meanwhile, and
+// what the first look itself costs is taken off, as two looks in a row tell.
+func allocations(ctx context.Context, w *worker, began time.Time, events int64) (float64, error) {
+	warm, err := warmUp(ctx, w, events/4)
+	if err != nil {
+		return 0, err
+	}
+	again, err := sample(ctx, w)
+	if err != nil {
+		return 0, err
+	}
+	half := time.Duration(float64(time.Since(began)) * float64(events) / 2 / max(again.fetched, 1))
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-time.After(half):
+	}
+	end, err := sample(ctx, w)
+	if err != nil {
+		return 0, err
+	}
+	// Between two looks in a row lies one look and what few events cost; between the second and the last one look more.
+	perEvent := func(looks float64) float64 {
+		return (end.mallocs - again.mallocs - looks) / max(end.fetched-again.fetched, 1)
+	}
+	look := again.mallocs - warm.mallocs - perEvent(0)*(again.fetched-warm.fetched)
+	return perEvent(look), nil
 }
 
 // fill produces the events; keyed by host, or without keys.

@@ -1,16 +1,23 @@
 package redis
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"time"
 )
 
-// call builds the arguments of luaWrite and keeps their memory.
+// call builds the arguments of luaWrite and keeps their memory. A string in an any costs memory each time, so those that
+// every call has are made once.
 type call struct {
-	s    *Sink
-	args []any
-	to   []target
+	s                                      *Sink
+	evalsha, sha, changes, notices, writer any
+	args                                   []any
+	to                                     []target
+}
+
+func newCall(s *Sink, sha string) call {
+	return call{s: s, evalsha: "evalsha", sha: sha, changes: changesKey(s.place), notices: noticesOf(s.place), writer: s.writer}
 }
 
 // target is a window that a call writes to.
@@ -28,21 +35,21 @@ type text struct{ bytes []byte }
 func (t *text) MarshalBinary() ([]byte, error) { return t.bytes, nil }
 
 // arguments sorts the blocks by window and returns the arguments of EVALSHA, which are valid until the next call.
-func (c *call) arguments(blocks []*block, sha string) []any {
+func (c *call) arguments(blocks []*block) []any {
 	slices.SortFunc(blocks, func(a, b *block) int {
 		return cmp.Or(cmp.Compare(a.at.start, b.at.start), cmp.Compare(a.at.slot, b.at.slot), cmp.Compare(a.number, b.number))
 	})
 	c.group(blocks)
 	args := c.args[:0]
-	args = append(args, "evalsha", sha, len(c.to)+1, changesKey(c.s.place))
+	args = append(args, c.evalsha, c.sha, len(c.to)+1, c.changes)
 	for i := range c.to {
 		args = append(args, &c.to[i].key)
 	}
-	args = append(args, noticesOf(c.s.place))
+	args = append(args, c.notices)
 	at := 0
 	for i := range c.to {
 		t := &c.to[i]
-		args = append(args, &t.start, &t.expiry, c.s.writer, &t.lowest, &t.highest, &t.n)
+		args = append(args, &t.start, &t.expiry, c.writer, &t.lowest, &t.highest, &t.n)
 		for _, b := range blocks[at : at+t.n] {
 			args = append(args, c.s.fields[b.at.slot], b)
 		}
@@ -56,7 +63,7 @@ func (c *call) arguments(blocks []*block, sha string) []any {
 func (c *call) group(blocks []*block) {
 	c.to = c.to[:0]
 	for i, b := range blocks {
-		version := string(b.bytes[:versionSize])
+		version := b.bytes[:versionSize]
 		if i == 0 || b.at.start != blocks[i-1].at.start {
 			if len(c.to) < cap(c.to) {
 				c.to = c.to[:len(c.to)+1]
@@ -74,10 +81,10 @@ func (c *call) group(blocks []*block) {
 		}
 		t := &c.to[len(c.to)-1]
 		t.n++
-		if version < string(t.lowest.bytes) {
+		if bytes.Compare(version, t.lowest.bytes) < 0 {
 			t.lowest.bytes = append(t.lowest.bytes[:0], version...)
 		}
-		if version > string(t.highest.bytes) {
+		if bytes.Compare(version, t.highest.bytes) > 0 {
 			t.highest.bytes = append(t.highest.bytes[:0], version...)
 		}
 	}

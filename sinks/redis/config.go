@@ -59,6 +59,7 @@ func (c Config) options() (*goredis.Options, error) {
 		return nil, fmt.Errorf("check redis.url: %s", whyURL(raw, err))
 	}
 	o.ContextTimeoutEnabled = true
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = c.Timeout, c.Timeout, c.Timeout
 	o.DisableIdentity = true
 	o.DialerRetries = 1 // whoever calls tries again, and wants to know why
 	// Notices of planned maintenance are a feature of one vendor; asking for them costs a round trip on each connection.

@@ -164,7 +164,7 @@ func TestQueueHistories(t *testing.T) {
 			},
 			"done": func(*rapid.T) { finish() },
 			"": func(t *rapid.T) {
-				acknowledged, _ := q.acknowledged()
+				acknowledged := q.acknowledged()
 				blocks, bytes := q.load()
 				if want := q.newest() - uint64(blocks+len(flying)); acknowledged != want {
 					t.Fatalf("acknowledged %d, want %d", acknowledged, want)

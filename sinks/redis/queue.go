@@ -38,10 +38,10 @@ type queue struct {
 		head    int
 		unsent  map[place]*block
 		free    []*block
-		bytes   int    // unsent and on their way
-		last    uint64 // number of the newest block
-		flying  uint64 // number of the oldest block on its way; 0: none
-		changed chan struct{}
+		bytes   int           // unsent and on their way
+		last    uint64        // number of the newest block
+		flying  uint64        // number of the oldest block on its way; 0: none
+		changed chan struct{} // nil if nobody waits
 	}
 }
 
@@ -54,7 +54,6 @@ const (
 func newQueue(limit int) *queue {
 	q := &queue{limit: limit, wake: make(chan struct{}, 1), space: make(chan struct{}, 1)}
 	q.mu.unsent = map[place]*block{}
-	q.mu.changed = make(chan struct{})
 	return q
 }
 
@@ -80,7 +79,7 @@ func (q *queue) try(w stream.Window, slot uint8, bytes []byte) bool {
 			return true // the rule of the script, for blocks that never meet there
 		}
 		q.mu.bytes += len(bytes) - len(b.bytes)
-		b.bytes = append(b.bytes[:0], bytes...)
+		b.bytes = filled(b.bytes, bytes)
 		return true
 	}
 	if q.mu.bytes > 0 && q.mu.bytes+len(bytes) > q.limit {
@@ -88,11 +87,19 @@ func (q *queue) try(w stream.Window, slot uint8, bytes []byte) bool {
 	}
 	b := q.reuse()
 	q.mu.last++
-	b.at, b.window, b.number, b.bytes = at, w, q.mu.last, append(b.bytes[:0], bytes...)
+	b.at, b.window, b.number, b.bytes = at, w, q.mu.last, filled(b.bytes, bytes)
 	q.mu.unsent[at] = b
 	q.mu.order = append(q.mu.order, b)
 	q.mu.bytes += len(bytes)
 	return true
+}
+
+// filled copies src into the memory of dst. New memory is larger than needed, because the next slot to use it may be.
+func filled(dst, src []byte) []byte {
+	if cap(dst) < len(src) {
+		dst = make([]byte, 0, len(src)+len(src)/2)
+	}
+	return append(dst[:0], src...)
 }
 
 // reuse needs the lock.
@@ -143,8 +150,10 @@ func (q *queue) done(blocks []*block) {
 		}
 	}
 	q.mu.flying = 0
-	close(q.mu.changed)
-	q.mu.changed = make(chan struct{})
+	if q.mu.changed != nil {
+		close(q.mu.changed)
+		q.mu.changed = nil
+	}
 	signal(q.space)
 }
 
@@ -155,17 +164,31 @@ func (q *queue) newest() uint64 {
 	return q.mu.last
 }
 
-// acknowledged is the number up to which Redis has everything, and a channel that is closed when that changes.
-func (q *queue) acknowledged() (uint64, <-chan struct{}) {
+// acknowledged is the number up to which Redis has everything.
+func (q *queue) acknowledged() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.acknowledgedLocked()
+}
+
+func (q *queue) acknowledgedLocked() uint64 {
 	switch {
 	case q.mu.flying > 0:
-		return q.mu.flying - 1, q.mu.changed
+		return q.mu.flying - 1
 	case q.mu.head < len(q.mu.order):
-		return q.mu.order[q.mu.head].number - 1, q.mu.changed
+		return q.mu.order[q.mu.head].number - 1
 	}
-	return q.mu.last, q.mu.changed
+	return q.mu.last
+}
+
+// watch is acknowledged, with a channel that is closed when that changes.
+func (q *queue) watch() (uint64, <-chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.mu.changed == nil {
+		q.mu.changed = make(chan struct{})
+	}
+	return q.acknowledgedLocked(), q.mu.changed
 }
 
 // load is the number of unsent blocks and the bytes that are unacknowledged.

@@ -46,9 +46,10 @@ type sender struct {
 }
 
 func newSender(s *Sink) *sender {
+	write := newScript(luaWrite)
 	return &sender{
 		s: s, closing: make(chan struct{}), ended: make(chan struct{}),
-		write: newScript(luaWrite), through: newScript(luaThrough), call: call{s: s}, mark: stream.NoTime,
+		write: write, through: newScript(luaThrough), call: newCall(s, write.sha), mark: stream.NoTime,
 	}
 }
 
@@ -113,7 +114,7 @@ func (d *sender) step(ctx context.Context) (busy bool, err error) {
 		d.blocks = d.blocks[:0]
 		busy = true
 	}
-	acknowledged, _ := d.s.queue.acknowledged()
+	acknowledged := d.s.queue.acknowledged()
 	if d.mark == stream.NoTime {
 		d.mark, _ = d.s.progress.due(acknowledged)
 	}
@@ -127,11 +128,10 @@ func (d *sender) step(ctx context.Context) (busy bool, err error) {
 	return true, nil
 }
 
-// send stores the blocks with one call.
+// send stores the blocks with one call. The connection's own timeouts bound it: a context with a deadline for each call
+// costs more than the call.
 func (d *sender) send(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, d.s.client.timeout)
-	defer cancel()
-	args := d.call.arguments(d.blocks, d.write.sha)
+	args := d.call.arguments(d.blocks)
 	err := d.s.client.rdb.Process(ctx, goredis.NewCmd(ctx, args...))
 	if goredis.HasErrorPrefix(err, "NOSCRIPT") {
 		args[0], args[1] = "eval", d.write.source

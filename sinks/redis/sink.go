@@ -160,7 +160,7 @@ func (s *Sink) Stage(e stream.Epoch) stream.Work {
 // await blocks until everything up to the block with that number is acknowledged.
 func (s *Sink) await(ctx context.Context, number uint64) error {
 	for {
-		acknowledged, changed := s.queue.acknowledged()
+		acknowledged, changed := s.queue.watch()
 		if acknowledged >= number {
 			return nil
 		}
