@@ -113,11 +113,11 @@ func allocations(ctx context.Context, w *worker, began time.Time, events int64) 
 	if err != nil {
 		return 0, err
 	}
-	half := time.Duration(float64(time.Since(began)) * float64(events) / 2 / max(again.fetched, 1))
+	while := time.Duration(0.45 * float64(time.Since(began)) * float64(events) / max(again.fetched, 1))
 	select {
 	case <-ctx.Done():
 		return 0, ctx.Err()
-	case <-time.After(half):
+	case <-time.After(while):
 	}
 	end, err := sample(ctx, w)
 	if err != nil {

@@ -97,7 +97,7 @@ func (q *queue) try(w stream.Window, slot uint8, bytes []byte) bool {
 // filled copies src into the memory of dst. New memory is larger than needed, because the next slot to use it may be.
 func filled(dst, src []byte) []byte {
 	if cap(dst) < len(src) {
-		dst = make([]byte, 0, len(src)+len(src)/2)
+		dst = make([]byte, 0, 2*len(src))
 	}
 	return append(dst[:0], src...)
 }

@@ -133,7 +133,7 @@ func (d *sender) step(ctx context.Context) (busy bool, err error) {
 func (d *sender) send(ctx context.Context) error {
 	args := d.call.arguments(d.blocks)
 	err := d.s.client.rdb.Process(ctx, goredis.NewCmd(ctx, args...))
-	if goredis.HasErrorPrefix(err, "NOSCRIPT") {
+	if err != nil && goredis.HasErrorPrefix(err, "NOSCRIPT") {
 		args[0], args[1] = "eval", d.write.source
 		err = d.s.client.rdb.Process(ctx, goredis.NewCmd(ctx, args...))
 	}
