@@ -214,6 +214,8 @@ func TestConfigFaults(t *testing.T) {
 	good := countByHost(0)
 	for want, change := range map[string]func(c *window.Config){
 		"the size is 0s":        func(c *window.Config) { c.Size = 0 },
+		"must be a multiple":    func(c *window.Config) { c.Every = 3 * time.Second },
+		"at most 60":            func(c *window.Config) { c.Size, c.Every = 61*time.Second, time.Second },
 		"lateness is -1s":       func(c *window.Config) { c.Lateness = -time.Second },
 		"no aggregate":          func(c *window.Config) { c.Aggregates = nil },
 		"at most 32":            func(c *window.Config) { c.By = make([]string, 33) },

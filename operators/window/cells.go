@@ -17,6 +17,7 @@ type folder struct {
 	touch func(p *pane, groups, cells []uint32)
 
 	admitted admitted
+	spans    []span   // of the row being admitted
 	cells    []uint32 // of the rows being folded
 	cellAt   []uint32 // where their words begin
 }
@@ -42,8 +43,9 @@ func (f *folder) Process(b *stream.Batch, out stream.Emitter) error {
 	}
 	f.borrowDictionaries(b)
 	var revised int64
-	for lo := 0; lo < b.Len(); lo += portion {
-		revised += f.admit(b, lo, min(lo+portion, b.Len()))
+	step := portion / f.overlap()
+	for lo := 0; lo < b.Len(); lo += step {
+		revised += f.admit(b, lo, min(lo+step, b.Len()))
 		f.groups.Resolve(b, f.by, f.admitted.rows, f.admitted.ids)
 		f.admitted.byPane(func(p *pane, rows []int32, ids []uint32) { f.fold(p, b, rows, ids) })
 	}
@@ -69,28 +71,49 @@ func (f *folder) borrowDictionaries(b *stream.Batch) {
 // admit finds the panes of the rows and sets late ones aside. It returns how many rows revise a window.
 func (f *folder) admit(b *stream.Batch, lo, hi int) (revised int64) {
 	f.admitted.reset()
-	var p *pane
-	var start, end, until stream.Time // an empty window holds no instant
+	var from, to stream.Time // the spans are those of no instant
 	for i := lo; i < hi; i++ {
-		if t := b.Time[i]; t < start || t >= end {
-			start, end, until = f.span(t)
-			p = f.at(start)
+		if t := b.Time[i]; t < from || t >= to {
+			f.spans, from, to = f.layout.spans(t, f.spans[:0])
+			for k := range f.spans {
+				f.spans[k].pane = f.at(f.spans[k].start)
+			}
 		}
-		mark := b.Mark[i]
-		if until <= mark {
+		if len(f.spans) == 1 { // nearly every event takes this short way
+			if s := &f.spans[0]; s.pane != nil && s.until > b.Mark[i] {
+				if s.pane.closed {
+					revised++
+				}
+				f.admitted.add(i, s.pane)
+				continue
+			}
+		}
+		accepted, revises := f.accept(i, b.Mark[i])
+		switch {
+		case !accepted:
 			f.late.AppendRow(b, i)
-			continue
-		}
-		if p == nil {
-			p = f.open(start, end, until)
-			p.closed = end <= max(mark, f.mark)
-		}
-		if p.closed {
+		case revises:
 			revised++
 		}
-		f.admitted.add(i, p)
 	}
 	return revised
+}
+
+// accept gives a row to the windows that hold it and are not final by its mark. It revises if one of them was closed.
+func (f *folder) accept(row int, mark stream.Time) (accepted, revises bool) {
+	for k := range f.spans {
+		s := &f.spans[k]
+		if s.until <= mark {
+			continue
+		}
+		if s.pane == nil {
+			s.pane = f.open(s.start, s.end, s.until)
+			s.pane.closed = s.end <= max(mark, f.mark)
+		}
+		f.admitted.add(row, s.pane)
+		accepted, revises = true, revises || s.pane.closed
+	}
+	return accepted, revises
 }
 
 // fold folds rows of one pane.

@@ -1,6 +1,7 @@
 package window
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,7 +15,8 @@ import (
 
 // Config declares a window. Both stages of a re-keyed pipeline are given the same.
 type Config struct {
-	Size       time.Duration    // length of a window; windows begin at multiples of it since 1970
+	Size       time.Duration    // length of a window
+	Every      time.Duration    // windows begin at multiples of it since 1970; 0 is Size, so that they follow each other
 	Lateness   time.Duration    // how long after its end, in event time, a window accepts events
 	By         []string         // group columns; none means one group of everything
 	Aggregates []aggregate.Spec // at least one
@@ -24,11 +26,20 @@ type Config struct {
 	Partition int32
 }
 
+// MaxOverlap bounds how many windows hold one event, since it is folded into each of them.
+const MaxOverlap = 60
+
 // Validate checks what does not depend on the events.
 func (c *Config) Validate() error {
 	var faults []string
-	if c.Size <= 0 {
+	switch {
+	case c.Size <= 0:
 		faults = append(faults, fmt.Sprintf("the size is %v, it must be above 0", c.Size))
+	case c.Every < 0 || c.Every > 0 && c.Size%c.Every != 0:
+		faults = append(faults, fmt.Sprintf("windows of %v cannot begin every %v: the size must be a multiple of it", c.Size, c.Every))
+	case c.Every > 0 && c.Size/c.Every > MaxOverlap:
+		faults = append(faults, fmt.Sprintf("windows of %v that begin every %v hold each event %d times, at most %d are possible",
+			c.Size, c.Every, c.Size/c.Every, MaxOverlap))
 	}
 	if c.Lateness < 0 {
 		faults = append(faults, fmt.Sprintf("the allowed lateness is %v, it must not be below 0", c.Lateness))
@@ -66,6 +77,7 @@ func PartialSchema(cfg *Config, in *stream.Schema) (*stream.Schema, error) {
 // layout is a checked Config bound to the columns of the events.
 type layout struct {
 	size, lateness stream.Time
+	every          stream.Time    // windows start at multiples of it
 	by             []int          // columns of the events
 	keys           []stream.Field // the group columns
 	set            *aggregate.Set
@@ -80,6 +92,7 @@ func newLayout(cfg *Config, in *stream.Schema) (*layout, error) {
 		return nil, err
 	}
 	l := &layout{size: stream.Time(cfg.Size), lateness: stream.Time(cfg.Lateness), evidence: cfg.Evidence}
+	l.every = stream.Time(cmp.Or(cfg.Every, cfg.Size))
 	for _, name := range cfg.By {
 		at := in.Index(name)
 		if at < 0 {
@@ -106,23 +119,43 @@ func newLayout(cfg *Config, in *stream.Schema) (*layout, error) {
 	return l, nil
 }
 
+// overlap is how many windows hold an event.
+func (l *layout) overlap() int { return int(l.size / l.every) }
+
 // grids are the window ends, and the ends plus the lateness where those are other points.
 func (l *layout) grids() stream.Grids {
-	gs := stream.Grids{{Period: time.Duration(l.size)}}
-	if rest := l.lateness % l.size; rest != 0 {
-		gs = append(gs, stream.Grid{Period: time.Duration(l.size), Phase: time.Duration(rest)})
+	gs := stream.Grids{{Period: time.Duration(l.every)}}
+	if rest := l.lateness % l.every; rest != 0 {
+		gs = append(gs, stream.Grid{Period: time.Duration(l.every), Phase: time.Duration(rest)})
 	}
 	return gs
 }
 
-// span is the window of an instant, and when it is final. A window that does not fit into the calendar is empty and
-// was final before all time.
-func (l *layout) span(t stream.Time) (start, end, until stream.Time) {
-	start = t.Floor(time.Duration(l.size))
+// window is the end of the window with that start, and when it is final. There is none if no window starts then, or if it
+// does not fit into the calendar.
+func (l *layout) window(start stream.Time) (end, until stream.Time, ok bool) {
 	end = start + l.size
 	until = end + l.lateness
-	if start > t || end < start || until < end {
-		return start, start, stream.NoTime
+	return end, until, start%l.every == 0 && end > start && until >= end
+}
+
+// span is a window that holds an instant, and its pane once there is one.
+type span struct {
+	start, end, until stream.Time
+	pane              *pane
+}
+
+// spans appends the windows that hold the instant, the latest first, and tells from when to when they are the same.
+func (l *layout) spans(t stream.Time, dst []span) (all []span, from, to stream.Time) {
+	from = t.Floor(time.Duration(l.every))
+	if from > t { // the calendar begins later
+		return dst, t, t
 	}
-	return start, end, until
+	for start, n := from, l.overlap(); n > 0; n-- {
+		if end, until, ok := l.window(start); ok && start <= t {
+			dst = append(dst, span{start: start, end: end, until: until})
+		}
+		start -= l.every
+	}
+	return dst, from, from + l.every
 }

@@ -1,4 +1,5 @@
-// Package window holds the operators that fold events into tumbling windows of event time.
+// Package window holds the operators that fold events into windows of event time: tumbling ones, which follow each other, and
+// hopping ones, which overlap.
 //
 //	steps:
 //	  - window:
@@ -30,6 +31,9 @@
 //
 // An Advance emits first the windows that it closes, in order of time, then those that become final. Each batch has rows
 // of one window, complete slots, ordered by slot and group number.
+//
+// A hopping window of 10m that hops every 1m begins at each minute, so an event is folded into the ten windows that hold it, each
+// with a life of its own. The event counts as late if all of them refuse it, as a revision if one that takes it was closed.
 //
 //   - An event is late, and refused, if the mark that it travelled with has reached its window's end plus the lateness. That
 //     mark is by records alone, so an idle tick makes nothing late: it closes windows provisionally. Events that come for

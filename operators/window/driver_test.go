@@ -440,6 +440,7 @@ func (d *display) contents() map[string]string {
 func drawConfig(t *rapid.T) *window.Config {
 	return &window.Config{
 		Size:      10 * time.Second,
+		Every:     time.Duration(rapid.SampledFrom([]int{0, 0, 10, 5, 2}).Draw(t, "every")) * time.Second,
 		Lateness:  time.Duration(rapid.SampledFrom([]int{0, 5, 10, 25}).Draw(t, "lateness")) * time.Second,
 		By:        rapid.SampledFrom([][]string{{"host"}, {"host", "port"}, {"port"}, nil}).Draw(t, "by"),
 		Evidence:  rapid.Bool().Draw(t, "evidence"),

@@ -120,3 +120,24 @@ func ExampleMerge() {
 	_ = op.Advance(stream.Advance{Mark: 10 * second, RecordMark: 10 * second}, printer{})
 	// Output: closed 00:00:10: web-7 0.97 3
 }
+
+// A window of twenty seconds that hops every ten counts each event twice.
+func ExampleConfig_hopping() {
+	cfg := cpuWindow()
+	cfg.Size, cfg.Every, cfg.Lateness = 20*time.Second, 10*time.Second, 0
+	op, err := window.NewTumbling(cfg, cpu)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var out printer
+	_ = op.Process(sample(11*second, stream.NoTime, "web-7", 0.4), out) // fails only if out does
+	_ = op.Process(sample(25*second, 11*second, "web-7", 0.9), out)
+	_ = op.Advance(stream.Advance{Mark: 20 * second, RecordMark: 20 * second}, out)
+	_ = op.Advance(stream.Advance{Mark: 30 * second, RecordMark: 30 * second}, out)
+	// Output:
+	// closed 00:00:20: web-7 0.4 1
+	// final 00:00:20: web-7 0.4 1
+	// closed 00:00:30: web-7 0.9 2
+	// final 00:00:30: web-7 0.9 2
+}

@@ -110,10 +110,10 @@ func (m *Merge) admit(b *stream.Batch, lo, hi int) error {
 		}
 		start := stream.Time(starts[i])
 		if p == nil || p.start != start {
-			first, end, until := m.span(start)
-			if first != start || end != stream.Time(ends[i]) || until == stream.NoTime {
-				return fmt.Errorf("offset %d: a partial of the window from %v to %v, but windows are %v long", b.Offset[i], start,
-					stream.Time(ends[i]), time.Duration(m.size))
+			end, until, ok := m.window(start)
+			if !ok || end != stream.Time(ends[i]) {
+				return fmt.Errorf("offset %d: a partial of the window from %v to %v, but windows are %v long and begin every %v", b.Offset[i],
+					start, stream.Time(ends[i]), time.Duration(m.size), time.Duration(m.every))
 			}
 			if until <= m.record {
 				continue

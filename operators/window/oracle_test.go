@@ -45,23 +45,40 @@ func (o *oracle) run(s *script) {
 
 func (o *oracle) event(e *event) {
 	size := stream.Time(o.cfg.Size)
-	start := e.at / size * size // times are positive
-	if e.mark != stream.NoTime && start+size+stream.Time(o.cfg.Lateness) <= e.mark {
+	every := size
+	if o.cfg.Every > 0 {
+		every = stream.Time(o.cfg.Every)
+	}
+	accepted, revises := false, false
+	for start := e.at / every * every; start > e.at-size; start -= every { // times are positive
+		if e.mark != stream.NoTime && start+size+stream.Time(o.cfg.Lateness) <= e.mark {
+			continue
+		}
+		accepted = true
+		revises = o.into(start, e) || revises
+	}
+	switch {
+	case !accepted:
 		o.counts[stream.BucketLate]++
 		o.late = append(o.late, e.offset)
-		return
+	case revises:
+		o.counts[stream.BucketRevised]++
 	}
+}
+
+// into puts an event into a window and reports whether that was closed.
+func (o *oracle) into(start stream.Time, e *event) bool {
 	w := o.windows[start]
 	if w == nil {
-		w = &held{groups: map[string][]*event{}, closed: start+size <= max(e.mark, o.mark), revised: map[uint8]bool{}}
+		w = &held{groups: map[string][]*event{}, closed: start+stream.Time(o.cfg.Size) <= max(e.mark, o.mark), revised: map[uint8]bool{}}
 		o.windows[start], o.all[start] = w, w
 	}
 	key := o.key(e)
 	w.groups[key] = append(w.groups[key], e)
 	if w.closed {
-		o.counts[stream.BucketRevised]++
 		w.revised[stream.SlotOf([]byte(key))] = true
 	}
+	return w.closed
 }
 
 // key is the canonical key of the event's group.

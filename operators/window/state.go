@@ -81,12 +81,12 @@ func (ps *panes) restore(r *stream.StateReader, l *layout, groups *table.Groups,
 
 func (ps *panes) restorePane(r *stream.StateReader, l *layout) (*pane, error) {
 	at := stream.Time(r.Int())
-	start, end, until := l.span(at)
+	end, until, ok := l.window(at)
 	n := len(ps.list)
-	if r.Err() != nil || start != at || until == stream.NoTime || n > 0 && ps.list[n-1].start >= start {
+	if r.Err() != nil || !ok || n > 0 && ps.list[n-1].start >= at {
 		return nil, errors.Join(r.Err(), fmt.Errorf("restore windows: a window starts at %v", at))
 	}
-	p := ps.open(start, end, until)
+	p := ps.open(at, end, until)
 	p.closed = r.Uint() == 1
 	if err := p.dirty.restore(r); err != nil {
 		return nil, err
