@@ -144,7 +144,7 @@ func (t *task) tend(ctx context.Context) error {
 	if err := t.answer(ctx); err != nil {
 		return err
 	}
-	if now.Sub(t.lastPublish) >= i.Publish {
+	if due(now, t.lastPublish, i.Publish) {
 		t.lastPublish = now
 		if err := t.lane.chain.publish(ctx, t.lane.at); err != nil {
 			return err
@@ -157,10 +157,16 @@ func (t *task) tend(ctx context.Context) error {
 		return t.controlEpoch(ctx, tick)
 	}
 	changed := t.lane.at != t.claimed || len(t.lane.chain.decisions) > 0
-	if now.Sub(t.lastEpoch) < i.Epoch || !changed {
+	if !changed || !due(now, t.lastEpoch, i.Epoch) {
 		return nil
 	}
 	return t.capture(ctx, now.Sub(t.lastSnapshot) >= i.Snapshot, nil)
+}
+
+// due reports whether a multiple of the interval has passed since last, or all of it where the clock was set back: tasks
+// that are due at the same moments share claims and requests.
+func due(now, last time.Time, every time.Duration) bool {
+	return now.Truncate(every).After(last) || now.Sub(last) >= every
 }
 
 // idleTick is the control record that is due when the partition has shown nothing for a while: what is known plus the

@@ -3,10 +3,11 @@ package kafka
 import "sync"
 
 // hot keeps the decompressed records of the blocks that several readers of a partition are at, so that each block is
-// decompressed once for all of them. It is safe for concurrent use.
+// decompressed once for all of them. A block goes when all of them have read it: of a quiet topic nothing is held. It is
+// safe for concurrent use.
 type hot struct {
 	inflater *inflater
-	keep     int // bytes that blocks without users may take
+	keep     int // bytes of memory that blocks without users may take
 	mu       struct {
 		sync.Mutex
 		held  []*warm // least recently used first
@@ -21,20 +22,25 @@ type warm struct {
 	fill  sync.Mutex // locked until data or err is there
 	data  []byte
 	err   error
-	users int // guarded by the mutex of hot
+	// Guarded by the mutex of hot:
+	users  int
+	size   int // of the buffer, which may be far larger than the data; 0 until it is filled
+	uses   int // all of them
+	wanted int // the readers that there are
 }
 
 // hotBytes is what is kept for each partition with several readers, beside the blocks in use.
 const hotBytes = 2 << 20
 
-// acquire returns the decompressed block, which stays as it is until release.
-func (h *hot) acquire(b *block) (*warm, error) {
-	w, mine := h.find(b)
+// acquire returns the decompressed block, which stays as it is until release, to one of so many readers.
+func (h *hot) acquire(b *block, readers int) (*warm, error) {
+	w, mine := h.find(b, readers)
 	if mine {
 		w.data, w.err = h.inflater.inflate(b)
 		w.fill.Unlock()
 		h.mu.Lock()
-		h.mu.bytes += len(w.data)
+		w.size = cap(w.data)
+		h.mu.bytes += w.size
 		h.mu.Unlock()
 	} else {
 		w.fill.Lock()
@@ -48,7 +54,7 @@ func (h *hot) acquire(b *block) (*warm, error) {
 }
 
 // find returns the block's entry as the newest, and whether the caller has to fill it.
-func (h *hot) find(b *block) (w *warm, mine bool) {
+func (h *hot) find(b *block, readers int) (w *warm, mine bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, w := range h.mu.held {
@@ -56,6 +62,7 @@ func (h *hot) find(b *block) (w *warm, mine bool) {
 			copy(h.mu.held[i:], h.mu.held[i+1:])
 			h.mu.held[len(h.mu.held)-1] = w
 			w.users++
+			w.uses, w.wanted = w.uses+1, readers
 			return w, false
 		}
 	}
@@ -64,13 +71,14 @@ func (h *hot) find(b *block) (w *warm, mine bool) {
 	} else {
 		w = &warm{}
 	}
-	w.block, w.users = b, 1
+	w.block, w.users, w.uses, w.wanted = b, 1, 1, readers
 	w.fill.Lock()
 	h.mu.held = append(h.mu.held, w)
 	return w, true
 }
 
-// release ends a use. Entries that nobody uses go when there are too many bytes, the oldest first.
+// release ends a use. Entries that nobody uses go when all readers have had them, or when there are too many bytes, the
+// oldest first.
 func (h *hot) release(w *warm) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -88,13 +96,13 @@ func (h *hot) clear() {
 func (h *hot) shrink(keep int) {
 	kept := h.mu.held[:0]
 	for _, w := range h.mu.held {
-		if w.users > 0 || h.mu.bytes <= keep && w.err == nil {
+		if w.users > 0 || h.mu.bytes <= keep && w.err == nil && w.uses < w.wanted {
 			kept = append(kept, w)
 			continue
 		}
-		h.mu.bytes -= len(w.data)
+		h.mu.bytes -= w.size
 		h.inflater.release(w.data)
-		w.block, w.data, w.err = nil, nil, nil
+		w.block, w.data, w.size, w.err = nil, nil, 0, nil
 		h.mu.spare = append(h.mu.spare, w)
 	}
 	clear(h.mu.held[len(kept):])

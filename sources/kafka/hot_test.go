@@ -29,8 +29,8 @@ func packedBlocks(t testing.TB, n, size int) (blocks []block, texts [][]byte) {
 // TestWarmBlocksAgainstModel: what is in use stays as it is, each block is decompressed once while it is in use, and
 // what nobody uses is bounded.
 func TestWarmBlocksAgainstModel(t *testing.T) {
-	const keep = 3000
-	blocks, texts := packedBlocks(t, 12, keep/3)
+	const keep, readers = 100_000, 3 // a buffer takes 32 KiB at least, however little is in it
+	blocks, texts := packedBlocks(t, 12, 1000)
 	inflater := newInflater(maxBlockBytes)
 	rapid.Check(t, func(t *rapid.T) {
 		h := &hot{inflater: inflater, keep: keep}
@@ -47,16 +47,21 @@ func TestWarmBlocksAgainstModel(t *testing.T) {
 						t.Fatalf("block %d has changed while it is in use", u.i)
 					}
 					if !distinct[u.w] {
-						distinct[u.w], bytesUsed = true, bytesUsed+len(u.w.data)
+						distinct[u.w], bytesUsed = true, bytesUsed+cap(u.w.data)
 					}
 				}
 				if most := keep + bytesUsed; h.mu.bytes > most {
 					t.Fatalf("%d bytes are held, %d are in use", h.mu.bytes, bytesUsed)
 				}
+				for _, w := range h.mu.held {
+					if w.users == 0 && w.uses >= readers {
+						t.Fatalf("a block is held that all %d readers have had", readers)
+					}
+				}
 			},
 			"acquire": func(t *rapid.T) {
 				i := rapid.IntRange(0, len(blocks)-1).Draw(t, "block")
-				w, err := h.acquire(&blocks[i])
+				w, err := h.acquire(&blocks[i], readers)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -95,7 +100,7 @@ func TestWarmBlocksFromSeveralReaders(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for i := range blocks {
-				w, err := h.acquire(&blocks[i])
+				w, err := h.acquire(&blocks[i], 4)
 				if err != nil {
 					t.Error(err)
 					return
@@ -104,7 +109,7 @@ func TestWarmBlocksFromSeveralReaders(t *testing.T) {
 					t.Errorf("block %d is another", i)
 				}
 				h.release(w)
-				if _, err := h.acquire(&broken); err == nil {
+				if _, err := h.acquire(&broken, 4); err == nil {
 					t.Error("a broken block decompresses")
 				}
 			}

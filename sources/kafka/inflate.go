@@ -20,13 +20,13 @@ type inflater struct {
 	limit int       // bytes of a block, decompressed
 	mu    struct {
 		sync.Mutex
-		free [][]byte // newest last: its memory is warmest
+		free  [][]byte // newest last: its memory is warmest
+		bytes int      // of free
 	}
 }
 
 const (
-	keptBuffers   = 64
-	keptBytes     = 8 << 20   // larger buffers are left to the garbage collector
+	keptBytes     = 16 << 20  // of free buffers; what is more is left to the garbage collector
 	firstBuffer   = 32 << 10  // grows as blocks need; a worker has a reader for each task, most of which read little
 	maxBlockBytes = 256 << 20 // decompressed; a producer that sends more wants the worker's memory, not its attention
 )
@@ -72,6 +72,7 @@ func (f *inflater) get() []byte {
 	if n := len(f.mu.free); n > 0 {
 		b := f.mu.free[n-1]
 		f.mu.free = f.mu.free[:n-1]
+		f.mu.bytes -= cap(b)
 		return b[:0]
 	}
 	return make([]byte, 0, firstBuffer)
@@ -79,13 +80,14 @@ func (f *inflater) get() []byte {
 
 // release gives a buffer back that inflate has returned.
 func (f *inflater) release(b []byte) {
-	if cap(b) == 0 || cap(b) > keptBytes {
+	if cap(b) == 0 {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.mu.free) < keptBuffers {
+	if f.mu.bytes+cap(b) <= keptBytes {
 		f.mu.free = append(f.mu.free, b[:0])
+		f.mu.bytes += cap(b)
 	}
 }
 

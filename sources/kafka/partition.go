@@ -99,7 +99,7 @@ func (p *partition) take(r *Reader, pos int64) (*chunk, error) {
 	} else if f.failed != nil {
 		return nil, f.failed
 	}
-	r.shared = len(f.readers) > 1
+	r.readers = len(f.readers)
 	p.tidy(f)
 	return c, nil
 }

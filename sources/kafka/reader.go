@@ -19,9 +19,9 @@ type Reader struct {
 	feed  *feed
 	taken int64 // offset behind the chunk that is being read
 
-	woken  chan struct{} // something has changed
-	idle   <-chan time.Time
-	shared bool // others read the feed too
+	woken   chan struct{} // something has changed
+	idle    <-chan time.Time
+	readers int // of the feed, when it was last asked
 
 	chunk *chunk
 	block int // next of the chunk
@@ -43,7 +43,8 @@ const (
 	rowsPerRead = 1024
 	// gapChunks bounds the chunks that one Read passes without finding a record.
 	gapChunks = 16
-	// idleAfter is how long Read waits for data.
+	// idleAfter is how long Read waits for data at most. All readers stop waiting at the same moments, so that their tasks
+	// claim and publish together: each by itself wakes up database, brokers and processor many times as often.
 	idleAfter = 100 * time.Millisecond
 )
 
@@ -124,7 +125,8 @@ func (r *Reader) nextChunk(ctx context.Context) (more bool, err error) {
 			return false, nil
 		}
 		if r.idle == nil {
-			r.idle = r.clock.After(idleAfter)
+			now := r.clock.Now()
+			r.idle = r.clock.After(now.Truncate(idleAfter).Add(idleAfter).Sub(now))
 		}
 		select {
 		case <-ctx.Done():
@@ -153,8 +155,8 @@ func (r *Reader) nextBlock() (err error) {
 	switch {
 	case b.codec() == codecNone:
 		o.records = b.records
-	case r.shared:
-		if o.warm, err = r.p.hot.acquire(b); err != nil {
+	case r.readers > 1:
+		if o.warm, err = r.p.hot.acquire(b, r.readers); err != nil {
 			return r.refuse(err)
 		}
 		o.records = o.warm.data
