@@ -9,7 +9,7 @@ import (
 )
 
 func TestFakeClaims(t *testing.T) {
-	streamtest.RunStore(t, func(*testing.T) (stream.ClaimStore, func() []string) {
+	streamtest.RunStore(t, func(testing.TB) (stream.ClaimStore, func() []string) {
 		w := streamtest.NewWorld()
 		return streamtest.NewLife(w, nil).Claims(), func() (ids []string) {
 			for _, d := range w.Decisions() {

@@ -9,33 +9,38 @@ import (
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// RunStore checks a claim store against its contract. open returns a store without rows; body makes a decision that the
-// store accepts, and inserted tells which ids it holds by now.
-func RunStore(t *testing.T, open func(t *testing.T) (s stream.ClaimStore, inserted func() []string), decision func(n int) stream.Decision) {
+// RunStore checks a claim store against its contract. open returns a store without rows; decision makes one that the store
+// accepts, and inserted tells which ids it holds by now.
+func RunStore(t *testing.T, open OpenStore, decision func(n int) stream.Decision) {
 	t.Helper()
+	runParts(t, storeParts(open, decision))
+}
+
+// OpenStore returns a claim store without rows, and what tells which decisions it holds by now, in the order of their ids.
+type OpenStore func(t testing.TB) (s stream.ClaimStore, inserted func() []string)
+
+func storeParts(open OpenStore, decision func(n int) stream.Decision) (parts []part) {
 	r := &storeRun{decision: decision}
-	for name, test := range map[string]func(*testing.T, stream.ClaimStore){
-		"a new task has an empty row":                      r.empty,
-		"a take-over fences the owner before":              r.fences,
-		"an epoch is claimed once":                         r.once,
-		"an unanswered claim may be repeated":              r.repeats,
-		"a claim of several tasks wins those that are due": r.several,
-		"rows can be looked at":                            r.looks,
-		"racing owners leave one content an epoch":         r.races,
+	for _, p := range []struct {
+		name string
+		run  func(t testing.TB, s stream.ClaimStore, inserted func() []string)
+	}{
+		{"a new task has an empty row", r.empty},
+		{"a take-over fences the owner before", r.fences},
+		{"an epoch is claimed once", r.once},
+		{"an unanswered claim may be repeated", r.repeats},
+		{"a claim of several tasks wins those that are due", r.several},
+		{"rows can be looked at", r.looks},
+		{"racing owners leave one content an epoch", r.races},
+		{"peers know each other", r.peers},
+		{"only winners insert decisions, each id once", r.decides},
 	} {
-		t.Run(name, func(t *testing.T) {
-			s, _ := open(t)
-			test(t, s)
-		})
+		parts = append(parts, part{p.name, func(t testing.TB) {
+			s, inserted := open(t)
+			p.run(t, s, inserted)
+		}})
 	}
-	t.Run("peers know each other", func(t *testing.T) {
-		s, _ := open(t)
-		r.peers(t, s)
-	})
-	t.Run("only winners insert decisions, each id once", func(t *testing.T) {
-		s, inserted := open(t)
-		r.decides(t, s, inserted)
-	})
+	return parts
 }
 
 type storeRun struct{ decision func(n int) stream.Decision }
@@ -44,7 +49,7 @@ func taskNo(n int32) stream.TaskID {
 	return stream.TaskID{Instance: "p@1", Stage: "main", Partition: stream.Partition{Topic: "t", Number: n, Incarnation: "i"}}
 }
 
-func takeOver(t *testing.T, s stream.ClaimStore, n int32, owner string) *stream.Checkpoint {
+func takeOver(t testing.TB, s stream.ClaimStore, n int32, owner string) *stream.Checkpoint {
 	t.Helper()
 	cp, err := s.TakeOver(t.Context(), taskNo(n), owner)
 	if err != nil {
@@ -63,7 +68,7 @@ func next(cp *stream.Checkpoint, record string, d ...stream.Decision) *stream.Ch
 	return &n
 }
 
-func claimAll(t *testing.T, s stream.ClaimStore, want []bool, cps ...*stream.Checkpoint) {
+func claimAll(t testing.TB, s stream.ClaimStore, want []bool, cps ...*stream.Checkpoint) {
 	t.Helper()
 	won, err := s.Claim(t.Context(), cps)
 	if err != nil {
@@ -74,7 +79,7 @@ func claimAll(t *testing.T, s stream.ClaimStore, want []bool, cps ...*stream.Che
 	}
 }
 
-func (r *storeRun) empty(t *testing.T, s stream.ClaimStore) {
+func (r *storeRun) empty(t testing.TB, s stream.ClaimStore, _ func() []string) {
 	t.Helper()
 	if cp := takeOver(t, s, 0, "a"); cp.Epoch != 0 || len(cp.Record) != 0 {
 		t.Errorf("new row: epoch %d, record %q", cp.Epoch, cp.Record)
@@ -82,7 +87,7 @@ func (r *storeRun) empty(t *testing.T, s stream.ClaimStore) {
 }
 
 // peers is for stores with that ability.
-func (r *storeRun) peers(t *testing.T, s stream.ClaimStore) {
+func (r *storeRun) peers(t testing.TB, s stream.ClaimStore, _ func() []string) {
 	t.Helper()
 	p, ok := s.(stream.Peers)
 	if !ok {
@@ -113,7 +118,7 @@ func (r *storeRun) peers(t *testing.T, s stream.ClaimStore) {
 	}
 }
 
-func (r *storeRun) fences(t *testing.T, s stream.ClaimStore) {
+func (r *storeRun) fences(t testing.TB, s stream.ClaimStore, _ func() []string) {
 	t.Helper()
 	a := takeOver(t, s, 0, "a")
 	claimAll(t, s, []bool{true}, next(a, `{"n":1}`))
@@ -128,7 +133,7 @@ func (r *storeRun) fences(t *testing.T, s stream.ClaimStore) {
 	}
 }
 
-func (r *storeRun) once(t *testing.T, s stream.ClaimStore) {
+func (r *storeRun) once(t testing.TB, s stream.ClaimStore, _ func() []string) {
 	t.Helper()
 	a := takeOver(t, s, 0, "a")
 	claimAll(t, s, []bool{true}, next(a, `{"n":1}`))
@@ -139,7 +144,7 @@ func (r *storeRun) once(t *testing.T, s stream.ClaimStore) {
 	claimAll(t, s, []bool{true}, two)
 }
 
-func (r *storeRun) repeats(t *testing.T, s stream.ClaimStore) {
+func (r *storeRun) repeats(t testing.TB, s stream.ClaimStore, _ func() []string) {
 	t.Helper()
 	a := takeOver(t, s, 0, "a")
 	one := next(a, `{"n":1}`)
@@ -149,14 +154,14 @@ func (r *storeRun) repeats(t *testing.T, s stream.ClaimStore) {
 	claimAll(t, s, []bool{true}, one)
 }
 
-func (r *storeRun) several(t *testing.T, s stream.ClaimStore) {
+func (r *storeRun) several(t testing.TB, s stream.ClaimStore, _ func() []string) {
 	t.Helper()
 	a, b, c := takeOver(t, s, 0, "a"), takeOver(t, s, 1, "a"), takeOver(t, s, 2, "a")
 	takeOver(t, s, 1, "other")
 	claimAll(t, s, []bool{true, false, true}, next(a, `{"a":1}`), next(b, `{"b":1}`), next(c, `{"c":1}`))
 }
 
-func (r *storeRun) looks(t *testing.T, s stream.ClaimStore) {
+func (r *storeRun) looks(t testing.TB, s stream.ClaimStore, _ func() []string) {
 	t.Helper()
 	a := takeOver(t, s, 0, "a")
 	claimAll(t, s, []bool{true}, next(a, `{"n":1}`))
@@ -170,20 +175,26 @@ func (r *storeRun) looks(t *testing.T, s stream.ClaimStore) {
 }
 
 // races lets owners take over and claim at once; afterwards every epoch that two of them believe to have won has the
-// same bytes.
-func (r *storeRun) races(t *testing.T, s stream.ClaimStore) {
+// same bytes. In every other round all claims come after all take-overs, so that most owners are fenced when they claim.
+func (r *storeRun) races(t testing.TB, s stream.ClaimStore, _ func() []string) {
 	t.Helper()
+	const owners, rounds = 6, 8
 	var mu sync.Mutex
 	won := map[int64][]byte{}
-	var wg sync.WaitGroup
-	for w := range 6 {
-		wg.Go(func() {
-			for k := range 8 {
-				owner := fmt.Sprintf("%d-%d", w, k)
+	for round := range rounds {
+		var there, done sync.WaitGroup
+		there.Add(owners)
+		for w := range owners {
+			done.Go(func() {
+				owner := fmt.Sprintf("%d-%d", w, round)
 				cp, err := s.TakeOver(t.Context(), taskNo(0), owner)
+				there.Done()
 				if err != nil {
 					t.Error(err)
 					return
+				}
+				if round%2 == 0 {
+					there.Wait()
 				}
 				claim := next(cp, fmt.Sprintf(`{"owner":%q}`, owner))
 				got, err := s.Claim(t.Context(), []*stream.Checkpoint{claim})
@@ -192,21 +203,21 @@ func (r *storeRun) races(t *testing.T, s stream.ClaimStore) {
 					return
 				}
 				if !got[0] {
-					continue
+					return
 				}
 				mu.Lock()
+				defer mu.Unlock()
 				if old, ok := won[claim.Epoch]; ok && !bytes.Equal(old, claim.Record) {
 					t.Errorf("epoch %d was won with %s and with %s", claim.Epoch, old, claim.Record)
 				}
 				won[claim.Epoch] = claim.Record
-				mu.Unlock()
-			}
-		})
+			})
+		}
+		done.Wait()
 	}
-	wg.Wait()
 }
 
-func (r *storeRun) decides(t *testing.T, s stream.ClaimStore, inserted func() []string) {
+func (r *storeRun) decides(t testing.TB, s stream.ClaimStore, inserted func() []string) {
 	t.Helper()
 	a := takeOver(t, s, 0, "a")
 	one, two, three := r.decision(1), r.decision(2), r.decision(3)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestStoreContract(t *testing.T) {
-	streamtest.RunStore(t, func(t *testing.T) (stream.ClaimStore, func() []string) {
+	streamtest.RunStore(t, func(t testing.TB) (stream.ClaimStore, func() []string) {
 		t.Helper()
 		db := open(t, database(t))
 		inserted := func() (ids []string) {
