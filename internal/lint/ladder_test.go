@@ -23,6 +23,7 @@ func steps() map[string][]string {
 		"pipelines":            {"engine", "schemas", "stream", "internal/expression"},
 		"operators":            with("schemas", "stream"),
 		"operators/window":     with("schemas", "stream", "operators/aggregate", "operators/table"),
+		"operators/presence":   with("schemas", "stream", "operators/table"),
 		"sources":              with("schemas", "stream"),
 		"sinks":                with("schemas", "stream"),
 		"sinks/postgres":       with("alerts", "schemas", "stream"), // the one sideways edge
