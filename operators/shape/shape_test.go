@@ -237,40 +237,6 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-func TestSnapshotIsEmptyAndNamed(t *testing.T) {
-	t.Parallel()
-	f, err := NewFilter("true", eventSchema())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := NewProject([]Column{{"a", "n"}}, eventSchema())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := stream.NewStateWriter()
-	for _, op := range []stream.Operator{f, p} {
-		if err := op.Snapshot(w); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r, err := stream.NewStateReader(w.Finish())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, op := range []stream.Operator{f, p} {
-		if err := op.Restore(r); err != nil {
-			t.Error(err)
-		}
-	}
-	empty, err := stream.NewStateReader(stream.NewStateWriter().Finish())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.Restore(empty) == nil {
-		t.Error("a snapshot of another chain is accepted")
-	}
-}
-
 func TestRowsOfAnotherSchemaPass(t *testing.T) {
 	t.Parallel()
 	f, err := NewFilter("false", eventSchema())
