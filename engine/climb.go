@@ -40,8 +40,13 @@ func (l *lane) leg(ctx context.Context, mark, record stream.Time, provisional bo
 			return err
 		}
 	}
+	passed := l.grids.Next(l.mark) <= mark || l.grids.Next(l.record) <= record || l.mark == stream.NoTime || l.record == stream.NoTime
 	l.mark, l.record = mark, record
-	return nil
+	if !passed {
+		return nil
+	}
+	// Nothing is due at the points left out, but a window that opens later must know that they have passed.
+	return l.chain.advance(ctx, stream.Advance{Mark: mark, RecordMark: record, At: l.at, Provisional: provisional})
 }
 
 // pointAfter is the first point of the grid after t that is not before due.

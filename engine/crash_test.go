@@ -117,6 +117,10 @@ func (h *history) lives(t *testing.T, start func(streamtest.Plan) *process, prod
 	t.Helper()
 	var zombies []*process
 	for range h.rng.IntN(5) {
+		if h.rng.IntN(10) == 0 {
+			h.outlived(t, start, produce)
+			continue
+		}
 		p := start(h.faults())
 		for range 1 + h.rng.IntN(6) {
 			produce(h.rng.IntN(20))
@@ -148,6 +152,21 @@ func (h *history) lives(t *testing.T, start func(streamtest.Plan) *process, prod
 	}
 	last.live(t, 3*time.Second)
 	last.stop()
+}
+
+// outlived is a life that a receiver of live values is away from, longer than anybody waits for it, until the crash.
+func (h *history) outlived(t *testing.T, start func(streamtest.Plan) *process, produce func(n int)) {
+	t.Helper()
+	p := start(func(point string) streamtest.Fault {
+		if point == "write live" {
+			return streamtest.Fail
+		}
+		return streamtest.None
+	})
+	produce(1 + h.rng.IntN(20))
+	p.live(t, time.Duration(5000+h.rng.IntN(4000))*time.Millisecond)
+	p.life.Kill()
+	p.stop()
 }
 
 // while is mostly shorter than the interval of snapshots, now and then longer than every patience.

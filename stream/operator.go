@@ -44,7 +44,8 @@ type Decision struct {
 type (
 	// Dated operators know the next point in event time at which there is something to decide, MaxTime if there is none
 	// now. It may have passed. They are told of progress past it point by point, so that what they decide, and in which
-	// order, does not depend on how many points one record has crossed; where nothing is due, points are left out.
+	// order, does not depend on how many points one record has crossed; of points where nothing is due, they are told of the
+	// last.
 	Dated interface{ Due() Time }
 	// Gridded operators are the Dated ones whose points lie on grids. Batches end at the records that cross the grids.
 	Gridded interface {
