@@ -252,8 +252,8 @@ func (l *layout) phases(o laidOutput) []stream.Phase {
 		return []stream.Phase{stream.Event}
 	case o.sink.Kind == RedisSink:
 		return []stream.Phase{stream.Live, stream.Closed, stream.Revised}
-	case o.sink.Kind == ParquetSink:
-		return []stream.Phase{stream.Final}
+	case o.sink.Kind == ParquetSink: // of closed rows it takes those that an idle tick has closed
+		return []stream.Phase{stream.Closed, stream.Final}
 	}
 	return []stream.Phase{stream.Closed, stream.Revised}
 }

@@ -113,7 +113,7 @@ func TestOutputs(t *testing.T) {
 			first, last = "fold", "merge"
 		}
 		want := map[string]string{
-			"redis.w": last + " w live,closed,revised", "parquet.w": last + " w final", "kafka.w": last + " w closed,revised",
+			"redis.w": last + " w live,closed,revised", "parquet.w": last + " w closed,final", "kafka.w": last + " w closed,revised",
 			"kafka.w.late": first + " w late",
 		}
 		for name, text := range want {

@@ -223,7 +223,11 @@ func (e *explainer) outputText(o laidOutput) string {
 		text += ", kept for " + formatDuration(e.l.keep(o.sink))
 	case KafkaSink:
 		text += " to " + e.l.topicOf(o)
-	case ParquetSink, ConsoleSink:
+	case ParquetSink:
+		if len(phases) > 1 { // of a window
+			text = "final rows; provisional ones apart"
+		}
+	case ConsoleSink:
 	}
 	return text
 }

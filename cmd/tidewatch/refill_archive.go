@@ -48,9 +48,6 @@ type archiveWriter struct {
 }
 
 func (w *archiveWriter) take(ctx context.Context, meta *columnfile.RollupMeta, b *stream.Batch) error {
-	if b.Provisional { // the state of the task still holds the window
-		return nil
-	}
 	s, err := w.sink(stream.Partition{Topic: meta.Topic, Number: meta.Partition, Incarnation: meta.Incarnation})
 	if s == nil {
 		return err

@@ -1,7 +1,6 @@
 package columnfile
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -22,12 +21,16 @@ const (
 	ColumnRevision    = "revision"
 	ColumnProvisional = "provisional"
 	ColumnSlot        = "_slot"
+	ColumnStep        = "_step"
+	ColumnKind        = "kind"
+	ColumnMark        = "mark"
 )
 
 // The formats of the files' content.
 const (
-	RawFormat    = "raw/1"
-	RollupFormat = "rollups/1"
+	RawFormat     = "raw/1"
+	ControlFormat = "controls/1"
+	RollupFormat  = "rollups/1"
 )
 
 const metaPrefix = "tidewatch."
@@ -38,25 +41,15 @@ type RawMeta struct {
 	First, Last int64 // offsets of the part's first and last row
 	Rows        int64 // of the part
 	Files       int   // of the part
-	Controls    []stream.Control
 }
 
 // KeyValues is the metadata as a file holds it.
-func (m RawMeta) KeyValues() ([]KeyValue, error) {
-	controls := m.Controls
-	if controls == nil {
-		controls = []stream.Control{}
-	}
-	list, err := json.Marshal(controls)
-	if err != nil {
-		return nil, fmt.Errorf("encode control records: %w", err)
-	}
+func (m RawMeta) KeyValues() []KeyValue {
 	return append(partitionMeta(RawFormat, m.Partition),
 		KeyValue{metaPrefix + "first", strconv.FormatInt(m.First, 10)},
 		KeyValue{metaPrefix + "last", strconv.FormatInt(m.Last, 10)},
 		KeyValue{metaPrefix + "rows", strconv.FormatInt(m.Rows, 10)},
-		KeyValue{metaPrefix + "files", strconv.Itoa(m.Files)},
-		KeyValue{metaPrefix + "controls", string(list)}), nil
+		KeyValue{metaPrefix + "files", strconv.Itoa(m.Files)})
 }
 
 func partitionMeta(format string, p stream.Partition) []KeyValue {
@@ -74,9 +67,6 @@ func ReadRawMeta(f *File) (m RawMeta, err error) {
 	r.format(RawFormat)
 	m.Partition = r.partition()
 	m.First, m.Last, m.Rows, m.Files = r.number("first"), r.number("last"), r.number("rows"), int(r.number("files"))
-	if err := json.Unmarshal([]byte(r.text("controls")), &m.Controls); err != nil && r.err == nil {
-		r.err = fmt.Errorf("read metadata %scontrols: %w", metaPrefix, err)
-	}
 	if r.err == nil && (m.First < 0 || m.Last < m.First || m.Rows < 1 || m.Rows > m.Last-m.First+1 || m.Files < 1) {
 		r.err = fmt.Errorf("read metadata: %d rows in %d files from offset %d to %d cannot be", m.Rows, m.Files, m.First, m.Last)
 	}
@@ -101,7 +91,7 @@ func (m RollupMeta) KeyValues() []KeyValue {
 		KeyValue{metaPrefix + "slot_end", strconv.FormatInt(int64(m.SlotEnd), 10)},
 		KeyValue{metaPrefix + "fragment", strconv.Itoa(m.Fragment)})
 	if m.Provisional {
-		kvs = append(kvs, KeyValue{metaPrefix + "provisional", m.Version.Hex()})
+		kvs = append(kvs, KeyValue{metaPrefix + "provisional", "true"})
 	}
 	return kvs
 }
@@ -114,9 +104,7 @@ func ReadRollupMeta(f *File) (m RollupMeta, err error) {
 	m.Topic, m.Partition, m.Incarnation = p.Topic, p.Number, p.Incarnation
 	m.Pipeline, m.Output, m.Instance = r.text("pipeline"), r.text("output"), r.text("instance")
 	m.Slot, m.SlotEnd, m.Fragment = stream.Time(r.number("slot_start")), stream.Time(r.number("slot_end")), int(r.number("fragment"))
-	if hex, ok := f.Meta(metaPrefix + "provisional"); ok {
-		m.Provisional, m.Version = true, r.version(hex)
-	}
+	_, m.Provisional = f.Meta(metaPrefix + "provisional")
 	return m, r.err
 }
 
@@ -150,22 +138,6 @@ func (r *metaReader) format(want string) {
 
 func (r *metaReader) partition() stream.Partition {
 	return stream.Partition{Topic: r.text("topic"), Number: int32(r.number("partition")), Incarnation: r.text("incarnation")}
-}
-
-// version reads what stream.Version.Hex wrote.
-func (r *metaReader) version(hex string) (v stream.Version) {
-	const offsetDigits, digits = 16, 24
-	if len(hex) == digits {
-		offset, err := strconv.ParseUint(hex[:offsetDigits], 16, 64)
-		step, serr := strconv.ParseUint(hex[offsetDigits:], 16, 32)
-		if err == nil && serr == nil {
-			return stream.Version{Offset: int64(offset), Step: uint32(step)}
-		}
-	}
-	if r.err == nil {
-		r.err = fmt.Errorf("read metadata %sprovisional: %q is no version", metaPrefix, hex)
-	}
-	return v
 }
 
 // SameMeta reports whether two files say the same about themselves: then they hold the same rows, even if another version

@@ -12,8 +12,10 @@ import (
 
 // The folders of the visible trees.
 const (
-	RawRoot    = "raw/"
-	RollupRoot = "rollups/"
+	RawRoot         = "raw/"
+	ControlRoot     = "controls/"
+	RollupRoot      = "rollups/"
+	ProvisionalRoot = "provisional/"
 )
 
 const (
@@ -48,6 +50,8 @@ func hourFolders(hour stream.Time) string {
 // escape keeps the values of folder names free of slashes, as readers of such trees expect it.
 func escape(value string) string { return strings.ReplaceAll(url.PathEscape(value), "=", "%3D") }
 
+func unescape(value string) (string, error) { return url.PathUnescape(value) }
+
 // ParseRawName reads a key; ok is false if it is not that of a raw file.
 func ParseRawName(key string) (n RawName, ok bool) {
 	rest, found := strings.CutPrefix(key, RawRoot+"topic=")
@@ -55,7 +59,7 @@ func ParseRawName(key string) (n RawName, ok bool) {
 	if !found || len(parts) != 4 {
 		return n, false
 	}
-	topic, err := url.PathUnescape(parts[0])
+	topic, err := unescape(parts[0])
 	hour, dated := parseHour(parts[1], parts[2])
 	file, named := strings.CutSuffix(parts[3], extension)
 	numbers := strings.Split(file, "-")
@@ -87,34 +91,39 @@ type RollupName struct {
 	Partition                  int32
 	Slot                       stream.Time // begin
 	Fragment                   int         // counts the files of a slot that has more rows than a file takes
-	// Provisional files hold rows of windows that an idle tick has closed. They are replaced by rows with a higher
-	// revision once records have passed the slot; until then there may be several, told apart by the version.
+	// Provisional files hold rows of windows that an idle tick has closed. They have a tree of their own: whoever reads the
+	// final rows meets every window once.
 	Provisional bool
-	Version     stream.Version
 }
 
-// RollupPrefix begins the keys of an output.
+// RollupPrefix begins the keys of an output's final rows.
 func RollupPrefix(pipeline, output string) string {
-	return RollupRoot + "pipeline=" + escape(pipeline) + "/output=" + escape(output) + "/"
+	return RollupRoot + outputFolders(pipeline, output)
+}
+
+func outputFolders(pipeline, output string) string {
+	return "pipeline=" + escape(pipeline) + "/output=" + escape(output) + "/"
 }
 
 // Key is the visible key.
 func (n RollupName) Key() string {
 	var b strings.Builder
-	b.WriteString(RollupPrefix(n.Pipeline, n.Output))
+	if n.Provisional {
+		b.WriteString(ProvisionalRoot)
+	} else {
+		b.WriteString(RollupRoot)
+	}
+	b.WriteString(outputFolders(n.Pipeline, n.Output))
 	b.WriteString(hourFolders(n.Slot))
 	fmt.Fprintf(&b, "%s-%s-%d-%s", escape(n.Instance), escape(n.Topic), n.Partition, n.Slot.Go().Format(slotLayout))
 	if n.Fragment > 0 {
 		fmt.Fprintf(&b, "-%03d", n.Fragment)
 	}
-	if n.Provisional {
-		b.WriteString("-provisional-" + n.Version.Hex())
-	}
 	b.WriteString(extension)
 	return b.String()
 }
 
-// ParseRollupHour reads the hour and the file name out of the key of a rollup; ok is false if it is none. What else the name says is
+// ParseRollupHour reads the hour and the file name out of the key of final rollups; ok is false if it is none. What else the name says is
 // in the file's metadata.
 func ParseRollupHour(key string) (hour stream.Time, file string, ok bool) {
 	rest, found := strings.CutPrefix(key, RollupRoot+"pipeline=")

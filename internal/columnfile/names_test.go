@@ -57,9 +57,12 @@ func TestRollupName(t *testing.T) {
 	if n.Key() != want {
 		t.Fatalf("%s, want %s", n.Key(), want)
 	}
-	n.Fragment, n.Provisional, n.Version = 2, true, stream.Version{Offset: 255, Step: 1}
-	if got := n.Key(); !strings.HasSuffix(got, "050500Z-002-provisional-00000000000000ff00000001.parquet") {
+	n.Fragment, n.Provisional = 2, true
+	if got := n.Key(); got != "provisional"+strings.TrimSuffix(strings.TrimPrefix(want, "rollups"), ".parquet")+"-002.parquet" {
 		t.Fatal(got)
+	}
+	if _, _, ok := ParseRollupHour(n.Key()); ok {
+		t.Fatal("provisional rollups are read as final ones")
 	}
 	h, file, ok := ParseRollupHour(want)
 	if !ok || h != hour || !strings.HasPrefix(file, InstancePrefix("host-cpu@1f3a")) {
@@ -68,6 +71,62 @@ func TestRollupName(t *testing.T) {
 	if _, _, ok := ParseRollupHour("raw/topic=a/date=2026-11-23/hour=05/x.parquet"); ok {
 		t.Fatal("a raw file is read as a rollup")
 	}
+}
+
+func TestControlName(t *testing.T) {
+	n := ControlName{Topic: "metrics", Instance: "host-cpu@1f3a", Stage: "main", Partition: 3, Hour: hour, First: 7, Last: 12}
+	want := "controls/topic=metrics/instance=host-cpu@1f3a/date=2026-11-23/hour=05/3-main-0000000007-0000000012.parquet"
+	if n.Key() != want {
+		t.Fatalf("%s, want %s", n.Key(), want)
+	}
+	for _, key := range []string{
+		"", "controls/x", strings.Replace(want, "instance=", "", 1), strings.Replace(want, "hour=05", "hour=5", 1), strings.Replace(want, "3-", "03-", 1),
+		strings.Replace(want, "-0000000007", "", 1), strings.Replace(want, "0000000012", "0000000001", 1), want + ".tmp",
+	} {
+		if n, ok := ParseControlName(key); ok {
+			t.Errorf("%q is read as %+v", key, n)
+		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		text := rapid.StringMatching(`[a-z/@=% é-]{0,6}`)
+		n := ControlName{
+			Topic: text.Draw(rt, "topic"), Instance: text.Draw(rt, "instance"), Stage: text.Draw(rt, "stage"), Partition: rapid.Int32Range(0, 30).Draw(rt, "partition"),
+			Hour: hour, First: rapid.Uint32Range(0, 1<<31).Draw(rt, "first"),
+		}
+		n.Last = n.First + rapid.Uint32Range(0, 9).Draw(rt, "more")
+		if got, ok := ParseControlName(n.Key()); !ok || got != n {
+			rt.Fatalf("%s is read as %+v", n.Key(), got)
+		}
+	})
+}
+
+func TestControlsRoundTrip(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		at := stream.Version{Step: rapid.Uint32Range(0, 9).Draw(rt, "step")}
+		var list []stream.Control
+		for range rapid.IntRange(1, 5).Draw(rt, "records") {
+			at.Step++
+			at.Offset += rapid.Int64Range(0, 1<<40).Draw(rt, "ahead")
+			list = append(list, stream.Control{Kind: "tick", At: at, Mark: stream.Time(rapid.Int64().Draw(rt, "mark"))})
+		}
+		of := ControlMeta{ControlName: ControlName{Topic: "t", Instance: "p@1", Stage: "main", Partition: 2, Hour: hour}, Incarnation: "abc"}
+		of, data, err := EncodeControls(of, list)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		f, err := Open(data)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		meta, got, err := ReadControls(f)
+		if err != nil || meta != of || !slices.Equal(got, list) {
+			rt.Fatalf("%+v %v, %v; want %+v %v", meta, got, err, of, list)
+		}
+		of.Last++
+		if _, _, err := ReadControls(metaFile(t, of.KeyValues())); err == nil {
+			rt.Fatal("a file without the columns is read")
+		}
+	})
 }
 
 func metaFile(t testing.TB, kvs []KeyValue) *File {
@@ -91,22 +150,14 @@ func metaFile(t testing.TB, kvs []KeyValue) *File {
 func TestMetaRoundTrip(t *testing.T) {
 	raw := RawMeta{
 		Partition: stream.Partition{Topic: "t", Number: 4, Incarnation: "abc"}, First: 7, Last: 9, Rows: 2, Files: 1,
-		Controls: []stream.Control{{Kind: "tick", At: stream.Version{Offset: 8, Step: 1}, Mark: hour}},
 	}
-	kvs, err := raw.KeyValues()
-	if err != nil {
-		t.Fatal(err)
-	}
+	kvs := raw.KeyValues()
 	got, err := ReadRawMeta(metaFile(t, kvs))
 	if err != nil || !reflect.DeepEqual(got, raw) {
 		t.Fatalf("%+v, %v; want %+v", got, err, raw)
 	}
-	raw.Controls = nil
-	if kvs, err = raw.KeyValues(); err != nil || !slices.Contains(kvs, KeyValue{"tidewatch.controls", "[]"}) {
-		t.Fatal(kvs, err)
-	}
 	rollup := RollupMeta{
-		RollupName:  RollupName{Pipeline: "p", Output: "o", Instance: "p@1", Topic: "t", Partition: 1, Slot: hour, Fragment: 1, Provisional: true, Version: stream.Version{Offset: 77, Step: 3}},
+		RollupName:  RollupName{Pipeline: "p", Output: "o", Instance: "p@1", Topic: "t", Partition: 1, Slot: hour, Fragment: 1, Provisional: true},
 		Incarnation: "abc", SlotEnd: hour.Add(time.Minute),
 	}
 	same, err := ReadRollupMeta(metaFile(t, rollup.KeyValues()))

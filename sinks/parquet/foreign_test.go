@@ -59,20 +59,41 @@ func fillArchive(t *testing.T, store stream.Objects, events []event) {
 		}
 		revealNow(t, sink, sink.Stage(stream.Epoch{Prefix: fmt.Sprintf("state/%d/", lo)}))
 	}
+	fillRollups(t, store)
+	controls := newControls(t, store)
+	controls.Control(&foreignTick)
+	revealNow(t, controls, controls.Stage(stream.Epoch{Prefix: "state/c/", Mark: start.Add(time.Hour)}))
+}
+
+var foreignTick = stream.Control{Kind: "tick", At: stream.Version{Offset: 77, Step: 1}, Mark: start.Add(windowSize + 7)}
+
+// fillRollups writes two windows of one slot: one that was provisional before it became final, and one that still is.
+func fillRollups(t *testing.T, store stream.Objects) {
+	t.Helper()
 	rollups := newRollups(t, store)
-	b := stream.NewBatch(rollupSchema)
-	b.Phase, b.Window, b.Version, b.Revision = stream.Final, stream.Window{Start: start, End: start.Add(windowSize)}, stream.Version{Offset: 77, Step: 1}, 2
-	for i := range 3 {
-		appendRollup(b, fmt.Sprintf("host-%d", i), b.Window.End)
+	write := func(phase stream.Phase, end stream.Time) {
+		b := stream.NewBatch(rollupSchema)
+		b.Phase, b.Provisional = phase, phase == stream.Closed
+		b.Window, b.Version = stream.Window{Start: end.Add(-windowSize), End: end}, stream.Version{Offset: 77, Step: 1}
+		for i := range 3 {
+			appendRollup(b, fmt.Sprintf("host-%d", i), b.Window.End)
+		}
+		b.SetLen(3)
+		if err := rollups.Write(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
 	}
-	b.SetLen(3)
-	if err := rollups.Write(t.Context(), b); err != nil {
-		t.Fatal(err)
+	advance := func(record stream.Time) {
+		if err := rollups.Advance(t.Context(), stream.Advance{Mark: start.Add(time.Hour), RecordMark: record}); err != nil {
+			t.Fatal(err)
+		}
+		revealNow(t, rollups, rollups.Stage(stream.Epoch{Prefix: fmt.Sprintf("state/r%d/", record)}))
 	}
-	if err := rollups.Advance(t.Context(), stream.Advance{Mark: start.Add(time.Hour), RecordMark: start.Add(time.Hour)}); err != nil {
-		t.Fatal(err)
-	}
-	revealNow(t, rollups, rollups.Stage(stream.Epoch{Prefix: "state/r/"}))
+	write(stream.Closed, start.Add(windowSize))
+	write(stream.Closed, start.Add(windowSize+slotSize))
+	advance(start)
+	write(stream.Final, start.Add(windowSize))
+	advance(start.Add(slotSize + lateness + 2*time.Second))
 }
 
 func revealNow(t *testing.T, sink stream.Sink, work stream.Work) {
@@ -150,14 +171,20 @@ func TestForeignReaders(t *testing.T) {
 	wantSeen(t, seen, "duckdb nulls", []any{plain(nulls[0], nulls[1], nulls[2])})
 	wantSeen(t, seen, "duckdb filter", []any{plain(filtered)})
 	end := start.Add(windowSize)
-	var rollups []any
+	var rollups, newest []any
 	for i := range 3 {
 		host := fmt.Sprintf("host-%d", i)
 		b := stream.NewBatch(rollupSchema)
 		appendRollup(b, host, end)
-		rollups = append(rollups, plain(start, end, "acme", host, b.Cols[2].Value(0), b.Cols[3].Ints[0], 2, false, slotOf(host)))
+		rollups = append(rollups, plain(start, end, "acme", host, b.Cols[2].Value(0), b.Cols[3].Ints[0], 1, false, slotOf(host)))
+		newest = append(newest, plain(end, host, 1, false))
+	}
+	for i := range 3 {
+		newest = append(newest, plain(end.Add(slotSize), fmt.Sprintf("host-%d", i), 0, true))
 	}
 	wantSeen(t, seen, "duckdb rollups", rollups)
+	wantSeen(t, seen, "duckdb newest", newest)
+	wantSeen(t, seen, "duckdb controls", []any{plain(foreignTick.At.Offset, foreignTick.At.Step, "tick", foreignTick.Mark, controlTask.Instance)})
 	wantSeen(t, seen, "pyarrow schema", []any{
 		plain("time", "timestamp[ns, tz=UTC]", false), plain("name", "string", true), plain("value", "double", true), plain("n", "int64", true),
 		plain("ok", "bool", true), plain("host", "string", true), plain("service", "string", true), plain("attributes", "string", true),
@@ -166,7 +193,7 @@ func TestForeignReaders(t *testing.T) {
 	})
 	wantSeen(t, seen, "pyarrow metadata", []any{
 		[]any{
-			plain("tidewatch.controls", "[]"), plain("tidewatch.files", "2"), plain("tidewatch.first", "0"), plain("tidewatch.format", "raw/1"),
+			plain("tidewatch.files", "2"), plain("tidewatch.first", "0"), plain("tidewatch.format", "raw/1"),
 			plain("tidewatch.incarnation", "topic-id"), plain("tidewatch.last", "5997"), plain("tidewatch.partition", "3"), plain("tidewatch.rows", "2000"),
 			plain("tidewatch.topic", "metrics"),
 		}, "tidewatch", plain("True", "True"),

@@ -4,7 +4,7 @@ import "github.com/tidewatch/tidewatch/stream"
 
 var _ stream.HoldingSink = (*Rollups)(nil)
 
-// Held implements stream.HoldingSink. Provisional rows are left out: their windows are not final.
+// Held implements stream.HoldingSink. Provisional rows are left out: the operators still hold their windows.
 func (r *Rollups) Held(visit func(b *stream.Batch) error) error {
 	for _, p := range r.parts {
 		if p.provisional {

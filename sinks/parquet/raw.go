@@ -13,9 +13,6 @@ import (
 type RawConfig struct {
 	Objects   stream.Objects
 	Partition stream.Partition // whose events it keeps
-	// Controls returns the control records at offsets first to last, for the metadata of the files. It is called from the
-	// task's goroutine and may be nil.
-	Controls func(first, last int64) []stream.Control
 }
 
 // Validate reports what is missing.
@@ -62,9 +59,6 @@ func (r *Raw) Stage(e stream.Epoch) stream.Work {
 		r.part = new(rawPart)
 	}
 	meta := part.meta(r.config.Partition)
-	if r.config.Controls != nil {
-		meta.Controls = r.config.Controls(meta.First, meta.Last)
-	}
 	var files []encoded // kept for a second attempt
 	return func(ctx context.Context) (stream.Receipt, error) {
 		if files == nil {

@@ -48,11 +48,7 @@ func (p *rawPart) hour(row uint32) stream.Time { return stream.Time(p.time[row])
 
 // table lists the columns of a raw file.
 func (p *rawPart) table(meta columnfile.RawMeta) (*columnfile.Table, error) {
-	kvs, err := meta.KeyValues()
-	if err != nil {
-		return nil, err
-	}
-	t := &columnfile.Table{Meta: kvs, SortedBy: []string{columnfile.ColumnTime, columnfile.ColumnOffset}}
+	t := &columnfile.Table{Meta: meta.KeyValues(), SortedBy: []string{columnfile.ColumnTime, columnfile.ColumnOffset}}
 	t.Columns = append(t.Columns, required(columnfile.ColumnTime, stream.Timestamp, p.time))
 	for i, f := range p.schema.Fields {
 		switch {

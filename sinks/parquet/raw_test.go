@@ -264,37 +264,6 @@ func TestRawNames(t *testing.T) {
 	}
 }
 
-func TestRawControlsTravel(t *testing.T) {
-	store := newMemory()
-	tick := stream.Control{Kind: "tick", At: stream.Version{Offset: 8, Step: 1}, Mark: start}
-	sink, err := NewRaw(RawConfig{Objects: store, Partition: testPartition, Controls: func(first, last int64) []stream.Control {
-		if first != 7 || last != 8 {
-			t.Errorf("controls of %d to %d are asked for", first, last)
-		}
-		return []stream.Control{tick}
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := stream.NewBatch(testSchema)
-	fill(b, []event{{offset: 7, time: start}, {offset: 8, time: start}})
-	if err := sink.Write(t.Context(), b); err != nil {
-		t.Fatal(err)
-	}
-	if err := finish(sink, sink.Stage(stream.Epoch{Prefix: "state/x/"}), store, "state/x/"); err != nil {
-		t.Fatal(err)
-	}
-	err = ScanRaw(t.Context(), store, "metrics", All(), func(meta columnfile.RawMeta, b *stream.Batch) error {
-		if !slices.Equal(meta.Controls, []stream.Control{tick}) || b.Len() != 2 {
-			t.Errorf("%+v", meta)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestScanRawChooses(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		events := drawEvents(rt)

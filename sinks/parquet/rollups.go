@@ -45,13 +45,14 @@ func (c RollupConfig) Validate() error {
 // records says that no more rows can come. So the content of a file is a function of the log. It implements stream.Sink,
 // stream.StatefulSink and stream.AdvancingSink; rows that are not staged yet are part of the task's snapshot.
 //
-// Rows of windows that an idle tick has closed become files of their own when the progress with ticks has passed their
-// slot; the rows come again, with a higher revision, when records have.
+// Windows that an idle tick has closed become files of another tree, with the values that rules have judged, when the progress
+// with ticks has passed their slot. Their final rows have a higher revision.
 type Rollups struct {
 	config RollupConfig
-	record stream.Time   // mark by records at the last crossing
-	parts  []*rollupPart // by slot, the provisional ones last, each in the order they were begun
-	filled []filledSlot  // slots with more rows than one file takes, until they are complete
+	record stream.Time     // mark by records at the last crossing
+	parts  []*rollupPart   // by slot, the provisional ones last, each in the order they were begun
+	filled []filledSlot    // slots with more rows than one file takes, until they are complete
+	shown  []stream.Window // that are in provisional files, until they are final; by end
 }
 
 // filledSlot counts the files of a slot. They may have left already, and the next one must not take a name again.
@@ -70,15 +71,33 @@ func NewRollups(c RollupConfig) (*Rollups, error) {
 
 // Write implements stream.Sink. It never blocks.
 func (r *Rollups) Write(_ context.Context, b *stream.Batch) error {
-	if b.Phase != stream.Final {
-		return fmt.Errorf("write rollups: they keep final rows, not %v ones", b.Phase)
-	}
 	slot := r.slotOf(b.Window)
-	if r.record != stream.NoTime && r.complete(slot, r.record) {
+	switch {
+	case b.Phase == stream.Closed && b.Provisional:
+		return r.open(slot, true).take(b, 0)
+	case b.Phase == stream.Closed:
+		return nil
+	case b.Phase != stream.Final:
+		return fmt.Errorf("write rollups: they keep final rows, not %v ones", b.Phase)
+	case r.record != stream.NoTime && r.complete(slot, r.record):
 		return fmt.Errorf("write rollups: a final row of the window from %v to %v comes when the mark of records is %v, but the lateness "+
 			"is %v; this is a mistake in tidewatch or in the declared lateness", b.Window.Start, b.Window.End, r.record, r.config.Lateness)
 	}
-	return r.open(slot, b.Provisional).take(b)
+	return r.open(slot, false).take(b, b.Revision+r.supersede(b.Window))
+}
+
+// supersede takes a window that is final now out of the provisional part that waits. It returns how often the window has
+// been written.
+func (r *Rollups) supersede(w stream.Window) uint32 {
+	if slices.Contains(r.shown, w) {
+		return 1 // a window is closed once
+	}
+	for _, p := range r.parts {
+		if p.provisional && !p.closed {
+			p.withdraw(w)
+		}
+	}
+	return 0
 }
 
 // slotOf is the slot in which the window ends; one that ends at a border belongs to the slot before it.
@@ -131,17 +150,17 @@ func (r *Rollups) fill(slot stream.Time) {
 // Advance implements stream.AdvancingSink: it closes the parts that the progress has passed.
 func (r *Rollups) Advance(_ context.Context, to stream.Advance) error {
 	r.record = to.RecordMark
-	// Provisional rows that never became visible are not needed any more: the rows that replace them have come.
 	r.parts = slices.DeleteFunc(r.parts, func(p *rollupPart) bool {
-		return p.provisional && !p.closed && r.complete(p.slot, to.RecordMark)
+		return p.provisional && !p.closed && (p.left == 0 || r.complete(p.slot, to.RecordMark))
 	})
+	r.shown = slices.DeleteFunc(r.shown, func(w stream.Window) bool { return w.End.Add(r.config.Lateness) <= to.RecordMark })
 	r.filled = slices.DeleteFunc(r.filled, func(f filledSlot) bool { return r.complete(f.slot, to.RecordMark) })
 	for _, p := range r.parts {
 		switch {
 		case p.closed:
 		case p.provisional:
-			if r.complete(p.slot, to.Mark) {
-				p.closed, p.version = true, to.At
+			if p.closed = p.slot.Add(r.config.Slot) <= to.Mark; p.closed {
+				r.shown = p.appendWindows(r.shown)
 			}
 		case r.complete(p.slot, to.RecordMark):
 			p.closed = true
@@ -189,7 +208,7 @@ func (r *Rollups) encode(parts []*rollupPart) ([]encoded, error) {
 			RollupName: columnfile.RollupName{
 				Pipeline: r.config.Pipeline, Output: r.config.Output, Instance: r.config.Instance,
 				Topic: r.config.Partition.Topic, Partition: r.config.Partition.Number,
-				Slot: p.slot, Fragment: p.fragment, Provisional: p.provisional, Version: p.version,
+				Slot: p.slot, Fragment: p.fragment, Provisional: p.provisional,
 			},
 			Incarnation: r.config.Partition.Incarnation, SlotEnd: p.slot.Add(r.config.Slot),
 		}

@@ -16,23 +16,24 @@ type rollupPart struct {
 	slot        stream.Time
 	fragment    int
 	provisional bool
-	closed      bool           // no more rows come: the next Stage takes it
-	version     stream.Version // of a provisional part: when it was closed
+	closed      bool // no more rows come: the next Stage takes it
 	runs        []run
 	slots       []uint8 // hash range by row; empty while no batch had any
 	count       int
+	left        int // rows that are not withdrawn
 }
 
 // run is the rows of one batch.
 type run struct {
-	window   stream.Window
-	revision uint32
-	rows     int
+	window    stream.Window
+	revision  uint32
+	rows      int
+	withdrawn bool // of a provisional part: the window is final before the part could be seen
 }
 
 func (p *rollupPart) rows() int { return p.count }
 
-func (p *rollupPart) take(b *stream.Batch) error {
+func (p *rollupPart) take(b *stream.Batch, revision uint32) error {
 	if err := p.adopt(b.Schema); err != nil {
 		return err
 	}
@@ -41,9 +42,29 @@ func (p *rollupPart) take(b *stream.Batch) error {
 		p.slots = append(p.slots, make([]uint8, p.count-len(p.slots))...)
 		p.slots = takeAll(p.slots, b.Slot, b.Len())
 	}
-	p.runs = append(p.runs, run{window: b.Window, revision: b.Revision, rows: b.Len()})
-	p.count += b.Len()
+	p.runs = append(p.runs, run{window: b.Window, revision: revision, rows: b.Len()})
+	p.count, p.left = p.count+b.Len(), p.left+b.Len()
 	return nil
+}
+
+// withdraw leaves out the rows of a window.
+func (p *rollupPart) withdraw(w stream.Window) {
+	for i := range p.runs {
+		if r := &p.runs[i]; r.window == w && !r.withdrawn {
+			r.withdrawn = true
+			p.left -= r.rows
+		}
+	}
+}
+
+// appendWindows appends the windows whose rows are in the part, each once.
+func (p *rollupPart) appendWindows(to []stream.Window) []stream.Window {
+	for i := range p.runs {
+		if r := &p.runs[i]; !r.withdrawn && !slices.Contains(to, r.window) {
+			to = append(to, r.window)
+		}
+	}
+	return to
 }
 
 func (p *rollupPart) size() int64 { return p.columns.size() + int64(cap(p.slots)+32*cap(p.runs)) }
@@ -63,9 +84,11 @@ func (p *rollupPart) runOfRow() []uint32 {
 // of groups or strings, which depend on the task's past.
 func (p *rollupPart) order() []uint32 {
 	of, ranks := p.runOfRow(), p.ranks()
-	rows := make([]uint32, p.count)
-	for i := range rows {
-		rows[i] = uint32(i)
+	rows := make([]uint32, 0, p.left)
+	for i, r := range of {
+		if !p.runs[r].withdrawn {
+			rows = append(rows, uint32(i))
+		}
 	}
 	slices.SortFunc(rows, func(a, b uint32) int {
 		ra, rb := &p.runs[of[a]], &p.runs[of[b]]

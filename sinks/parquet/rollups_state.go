@@ -10,7 +10,7 @@ import (
 
 const (
 	stateSection = "rollups"
-	stateVersion = 1
+	stateVersion = 2
 	maxRun       = 1 << 31 // no batch has so many rows
 )
 
@@ -23,6 +23,11 @@ func (r *Rollups) Snapshot(w *stream.StateWriter) error {
 	for _, f := range r.filled {
 		w.Int(int64(f.slot))
 		w.Uint(uint64(f.files))
+	}
+	w.Uint(uint64(len(r.shown)))
+	for _, s := range r.shown {
+		w.Int(int64(s.Start))
+		w.Int(int64(s.End))
 	}
 	w.Uint(uint64(len(r.parts)))
 	for _, p := range r.parts {
@@ -37,16 +42,19 @@ func (r *Rollups) Restore(s *stream.StateReader) error {
 	if !ok {
 		return nil
 	}
-	if version != stateVersion {
+	if version < 1 || version > stateVersion {
 		return fmt.Errorf("restore rollups: section version %d, this program knows %d", version, stateVersion)
 	}
-	r.record, r.parts, r.filled = stream.Time(s.Int()), nil, nil
+	r.record, r.parts, r.filled, r.shown = stream.Time(s.Int()), nil, nil, nil
 	for range s.Len(2) {
 		r.filled = append(r.filled, filledSlot{stream.Time(s.Int()), int(s.Uint())})
 	}
+	for range shownLen(s, version) {
+		r.shown = append(r.shown, stream.Window{Start: stream.Time(s.Int()), End: stream.Time(s.Int())})
+	}
 	for range s.Len(1) {
 		p := &rollupPart{}
-		if err := p.restore(s); err != nil {
+		if err := p.restore(s, version); err != nil {
 			return fmt.Errorf("restore rollups: %w", err)
 		}
 		r.parts = append(r.parts, p)
@@ -54,19 +62,26 @@ func (r *Rollups) Restore(s *stream.StateReader) error {
 	return s.Err()
 }
 
+// shownLen is how many windows follow. Version 1 knew no provisional rows.
+func shownLen(s *stream.StateReader, version uint64) int {
+	if version == 1 {
+		return 0
+	}
+	return s.Len(2)
+}
+
 func (p *rollupPart) snapshot(w *stream.StateWriter) {
 	w.Int(int64(p.slot))
 	w.Uint(uint64(p.fragment))
 	w.Uint(uint64(bool2int(p.provisional)))
 	w.Uint(uint64(bool2int(p.closed)))
-	w.Int(p.version.Offset)
-	w.Uint(uint64(p.version.Step))
 	w.Uint(uint64(len(p.runs)))
 	for _, r := range p.runs {
 		w.Int(int64(r.window.Start))
 		w.Int(int64(r.window.End))
 		w.Uint(uint64(r.revision))
 		w.Uint(uint64(r.rows))
+		w.Uint(uint64(bool2int(r.withdrawn)))
 	}
 	w.Bytes(p.slots)
 	w.Uint(uint64(len(p.schema.Fields)))
@@ -77,20 +92,14 @@ func (p *rollupPart) snapshot(w *stream.StateWriter) {
 	}
 }
 
-func (p *rollupPart) restore(s *stream.StateReader) error {
+func (p *rollupPart) restore(s *stream.StateReader, version uint64) error {
 	p.slot, p.fragment = stream.Time(s.Int()), int(s.Uint())
 	p.provisional, p.closed = s.Uint() != 0, s.Uint() != 0
-	p.version = stream.Version{Offset: s.Int(), Step: uint32(s.Uint())}
-	p.runs = make([]run, s.Len(4))
-	for i := range p.runs {
-		p.runs[i] = run{
-			window:   stream.Window{Start: stream.Time(s.Int()), End: stream.Time(s.Int())},
-			revision: uint32(s.Uint()), rows: int(s.Uint()),
-		}
-		if n := p.runs[i].rows; n < 0 || n > maxRun {
-			return fmt.Errorf("a batch of %d rows cannot be", n)
-		}
-		p.count += p.runs[i].rows
+	if version == 1 {
+		_, _ = s.Int(), s.Uint()
+	}
+	if err := p.restoreRuns(s, version); err != nil {
+		return err
 	}
 	p.slots = append([]uint8(nil), s.Bytes()...)
 	schema, cols := &stream.Schema{}, []stream.Column(nil)
@@ -116,6 +125,25 @@ func (p *rollupPart) restore(s *stream.StateReader) error {
 	}
 	if len(p.slots) != 0 && len(p.slots) != p.count {
 		return fmt.Errorf("%d slots in %d rows", len(p.slots), p.count)
+	}
+	return nil
+}
+
+func (p *rollupPart) restoreRuns(s *stream.StateReader, version uint64) error {
+	p.runs = make([]run, s.Len(4))
+	for i := range p.runs {
+		r := &p.runs[i]
+		r.window = stream.Window{Start: stream.Time(s.Int()), End: stream.Time(s.Int())}
+		r.revision, r.rows = uint32(s.Uint()), int(s.Uint())
+		if version > 1 {
+			r.withdrawn = s.Uint() != 0
+		}
+		if r.rows < 0 || r.rows > maxRun {
+			return fmt.Errorf("a batch of %d rows cannot be", r.rows)
+		}
+		if p.count += r.rows; !r.withdrawn {
+			p.left += r.rows
+		}
 	}
 	return nil
 }

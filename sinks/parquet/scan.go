@@ -43,9 +43,8 @@ func ScanRaw(ctx context.Context, store stream.Objects, topic string, q Query, v
 	})
 }
 
-// ScanRollups reads the rollups of an output, of one instance or, if instance is "", of all. Each batch is rows of one
-// window with Phase Final, as far as one task had them: complete slots, in slot order. A window may come more than once, in
-// any order; the highest revision is valid. The version of a batch is offset 0 with the revision for step, so that a
+// ScanRollups reads the final rollups of an output, of one instance or, if instance is "", of all. Each batch is rows of one
+// window with Phase Final, as far as one task had them: complete slots, in slot order. Files may come in any order. The version of a batch is offset 0 with the revision for step, so that a
 // receiver that keeps the newest keeps the right one, and everything live is newer. Otherwise it is ScanRaw.
 func ScanRollups(ctx context.Context, store stream.Objects, of columnfile.RollupName, q Query, visit func(columnfile.RollupMeta, *stream.Batch) error) error {
 	s := scan{store: store, query: q}

@@ -11,7 +11,7 @@ func equalSchemas(a, b *stream.Schema) bool { return slices.Equal(a.Fields, b.Fi
 
 // windowColumns is what a file says about windows, row by row.
 type windowColumns struct {
-	start, end, revision, provisional, slot stream.Column
+	start, end, revision, slot stream.Column
 }
 
 // read appends what a row group says.
@@ -24,7 +24,6 @@ func (w *windowColumns) read(r *columnfile.Reader, f *columnfile.File, group int
 		{columnfile.ColumnWindowStart, stream.Timestamp, &w.start},
 		{columnfile.ColumnWindowEnd, stream.Timestamp, &w.end},
 		{columnfile.ColumnRevision, stream.Int, &w.revision},
-		{columnfile.ColumnProvisional, stream.Bool, &w.provisional},
 		{columnfile.ColumnSlot, stream.Int, &w.slot},
 	} {
 		c.to.Kind = c.kind
@@ -40,15 +39,14 @@ func (w *windowColumns) read(r *columnfile.Reader, f *columnfile.File, group int
 
 // same reports whether rows i and j can stand in one batch.
 func (w *windowColumns) same(i, j int) bool {
-	return w.start.Ints[i] == w.start.Ints[j] && w.end.Ints[i] == w.end.Ints[j] && w.revision.Ints[i] == w.revision.Ints[j] &&
-		w.provisional.Ints[i] == w.provisional.Ints[j]
+	return w.start.Ints[i] == w.start.Ints[j] && w.end.Ints[i] == w.end.Ints[j] && w.revision.Ints[i] == w.revision.Ints[j]
 }
 
 // stamp gives a batch what row i says about its window.
 func (w *windowColumns) stamp(b *stream.Batch, i int) {
 	b.Phase = stream.Final
 	b.Window = stream.Window{Start: stream.Time(w.start.Ints[i]), End: stream.Time(w.end.Ints[i])}
-	b.Revision, b.Provisional = uint32(w.revision.Ints[i]), w.provisional.Ints[i] != 0
+	b.Revision = uint32(w.revision.Ints[i])
 	b.Version = stream.Version{Step: b.Revision}
 }
 

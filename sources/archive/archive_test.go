@@ -390,23 +390,9 @@ func TestAssignEndsWithTheReaders(t *testing.T) {
 	}
 }
 
-func TestProgressAndControls(t *testing.T) {
+func TestProgress(t *testing.T) {
 	store := newMemory()
-	tick := stream.Control{Kind: "tick", At: stream.Version{Offset: 3, Step: 1}, Mark: start}
-	sink, err := parquet.NewRaw(parquet.RawConfig{Objects: store, Partition: partition, Controls: func(int64, int64) []stream.Control { return []stream.Control{tick} }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := sink.Write(t.Context(), decode(t, simpleLog(0, 5, start), metric(t).Names()...)); err != nil {
-		t.Fatal(err)
-	}
-	receipt, err := sink.Stage(stream.Epoch{Prefix: "state/"})(t.Context())
-	if err == nil {
-		err = sink.Reveal(t.Context(), receipt)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	write(t, store, simpleLog(0, 5, start), nil)
 	var read int64
 	c := config(store)
 	c.Progress = func(n int64) { read += n }
@@ -418,9 +404,6 @@ func TestProgressAndControls(t *testing.T) {
 	defer closed(t, r)
 	if _, err := r.Read(t.Context()); err != nil {
 		t.Fatal(err)
-	}
-	if got := r.(*archive.Reader).Controls(); !slices.Equal(got, []stream.Control{tick}) {
-		t.Fatalf("controls %v", got)
 	}
 	if read == 0 || read != source.Size() {
 		t.Fatalf("%d of %d bytes are read", read, source.Size())

@@ -6,5 +6,8 @@
 // of their own (`attributes.region`) come out of the column of all attributes, and the producer is found as decoders find
 // it. A test decodes the same records both ways and compares.
 //
+// What is no event travels beside: [Source.Controls] returns the control records that a stage's tasks have claimed, for a
+// replay that applies them where they took effect.
+//
 // Offsets without a row (records that were rejected, transaction markers, and rows outside the wanted time) are gaps.
 package archive

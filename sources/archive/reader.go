@@ -26,7 +26,6 @@ type Reader struct {
 
 	assembly *assembly
 	row      int // next of the assembled part
-	controls []stream.Control
 	view     stream.Batch
 	input    stream.Input
 }
@@ -62,9 +61,6 @@ func (r *Reader) Read(ctx context.Context) (*stream.Input, error) {
 	return &r.input, nil
 }
 
-// Controls returns the control records of the part that the last Input belongs to, in order.
-func (r *Reader) Controls() []stream.Control { return r.controls }
-
 // nextPart takes the part in flight, sends for the one after it, and assembles the rows from the next offset on.
 func (r *Reader) nextPart(ctx context.Context) error {
 	r.prefetch()
@@ -83,7 +79,7 @@ func (r *Reader) nextPart(ctx context.Context) error {
 	if err := r.assembly.assemble(&l, r.next); err != nil {
 		return stream.Mark(stream.Fatal, fmt.Errorf("part of offsets %d to %d: %w", l.part.first, l.part.last, err))
 	}
-	r.row, r.controls = 0, l.meta.Controls
+	r.row = 0
 	return nil
 }
 

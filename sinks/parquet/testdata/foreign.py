@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 folder = sys.argv[1]
 raw = folder + "/raw/topic=*/date=*/hour=*/*.parquet"
 rollups = folder + "/rollups/*/*/*/*/*.parquet"
+provisional = folder + "/provisional/*/*/*/*/*.parquet"
+controls = folder + "/controls/topic=*/instance=*/date=*/hour=*/*.parquet"
 
 
 def show(what, rows):
@@ -32,6 +34,11 @@ show("duckdb filter", db.execute(f"""
 show("duckdb rollups", db.execute(f"""
     SELECT epoch_ns(window_start), epoch_ns(window_end), tenant, host, avg, samples, revision, provisional, _slot
     FROM read_parquet('{rollups}') ORDER BY ALL""").fetchall())
+show("duckdb newest", db.execute(f"""
+    SELECT epoch_ns(window_end), host, revision, provisional FROM read_parquet(['{rollups}', '{provisional}'])
+    QUALIFY revision = max(revision) OVER (PARTITION BY window_start, window_end, tenant, host) ORDER BY ALL""").fetchall())
+show("duckdb controls", db.execute(f"""
+    SELECT _offset, _step, kind, epoch_ns(mark), instance FROM read_parquet('{controls}', hive_partitioning = true) ORDER BY _step""").fetchall())
 
 table = ds.dataset(folder + "/raw", format="parquet", partitioning="hive").to_table().sort_by("_offset")
 columns = ["_offset", "time", "_timestamp", "_bytes", "name", "value", "n", "ok", "host", "service", "attributes", "seen", "_partition", "topic"]
