@@ -20,13 +20,16 @@ const (
 	demoUsers      = 200
 	// demoHistory is produced at once on an empty topic, so that there is something to see from the start.
 	demoHistory = 30 * time.Minute
+	// demoLinger is how long events are gathered, as an agent on a host does. A request for each event would keep the broker,
+	// and everything behind it, busier than the event.
+	demoLinger = 250 * time.Millisecond
 )
 
 // simulate produces the demo: hosts that report their load, and users who log in, at their own rates. Each goes on where
 // its topic ends. Event times are such that the next event is now.
 func simulate(ctx context.Context, brokers []string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("tidewatch-sim"), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(5*time.Millisecond), kgo.DisableClientMetrics())
+		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(demoLinger), kgo.DisableClientMetrics())
 	if err != nil {
 		return fmt.Errorf("open demo: %w", err)
 	}
