@@ -2,7 +2,6 @@ package window_test
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -38,12 +37,7 @@ func TestTumbling(t *testing.T) {
 		if err := op.Publish(s.end, out); err != nil {
 			t.Fatal(err)
 		}
-		plain := &transcript{t: t}
-		(&variation{fresh: fresh}).run(t, &s, plain)
 
-		if got, want := strings.Join(out.lines(), "\n"), strings.Join(plain.lines(), "\n"); got != want {
-			t.Fatalf("the borders of batches changed the output:\n%s\n\ninstead of\n%s", got, want)
-		}
 		checkEmitted(t, out, want)
 		out.checkOrder(t)
 		for _, d := range []*display{first, last} {
