@@ -22,7 +22,7 @@ func (c *counter) Refresh() {
 }
 
 // TestRefresh: a receiver loses everything, whatever fails meanwhile. After Runner.Refresh it has again every window that is
-// not in a file.
+// not in a file, and nothing wrong.
 func TestRefresh(t *testing.T) {
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
@@ -49,7 +49,10 @@ func TestRefresh(t *testing.T) {
 					got[k] = v.Content
 				}
 			}
-			if d := diff(got, h.unfiled()); d != "" {
+			// What was on its way when the receiver lost everything may arrive later, of windows in files too.
+			want, all := h.unfiled(), h.oracle().live
+			maps.DeleteFunc(got, func(k, v string) bool { return want[k] == "" && v == all[k] })
+			if d := diff(got, want); d != "" {
 				t.Fatalf("seed %d: shown again: %s", seed, d)
 			}
 		})

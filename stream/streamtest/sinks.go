@@ -21,7 +21,7 @@ func Text(b *stream.Batch, i int) string {
 }
 
 // LiveSink is a fake of a versioned receiver, such as the Redis rollups: a value for each row, whose key is the window and
-// the first keys columns. The newest version stays. Writes that fail are kept and repeated by Stage's work.
+// the first keys columns. The newest version stays. Writes that fail are kept and repeated by the next one, or by Stage's work.
 type LiveSink struct {
 	l       *Life
 	keys    int
@@ -78,8 +78,11 @@ func (s *LiveSink) Refresh(stream.Time) stream.Work {
 	return func(context.Context) (stream.Receipt, error) { return nil, s.flush() }
 }
 
-// Stage implements stream.Sink.
-func (s *LiveSink) Stage(stream.Epoch) stream.Work {
+// Stage implements stream.Sink: only a snapshot waits for what has left.
+func (s *LiveSink) Stage(e stream.Epoch) stream.Work {
+	if !e.Snapshot {
+		return nil
+	}
 	return func(context.Context) (stream.Receipt, error) { return nil, s.flush() }
 }
 
