@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -17,18 +16,17 @@ import (
 
 	"github.com/tidewatch/tidewatch/engine"
 	"github.com/tidewatch/tidewatch/internal/clock"
-	"github.com/tidewatch/tidewatch/internal/objects"
 	"github.com/tidewatch/tidewatch/pipelines"
 	"github.com/tidewatch/tidewatch/sinks/console"
-	"github.com/tidewatch/tidewatch/sources/archive"
 	"github.com/tidewatch/tidewatch/sources/replay"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
 // replayFlags are what replay is told.
 type replayFlags struct {
-	pipeline, from, to string
-	since, until       string
+	pipeline, name string
+	from, to       string
+	since, until   string
 }
 
 func (a *app) replayCommand() *cobra.Command {
@@ -38,13 +36,15 @@ func (a *app) replayCommand() *cobra.Command {
 		Long: "Runs a pipeline over files of JSON lines (plain or .gz), or over the raw archive that workers write, with the decoders,\n" +
 			"marks and operators of a worker. What a rule would have done is printed, or with --to config written where the\n" +
 			"configuration says. An archive is a folder or bucket that holds raw/; for S3, endpoint and keys come from the\n" +
-			"configuration.",
+			"configuration. Idle ticks that the workers have claimed for the pipeline are in the archive too and take effect where\n" +
+			"they did then; a pipeline that was changed since is given those of its other versions.",
 		Example: "  tidewatch replay --pipeline host-cpu --from events.jsonl.gz\n  tidewatch replay --pipeline my.yaml --from tidewatch-data/objects --since 2026-01-01T00:00:00Z\n" +
 			"  tidewatch replay --pipeline my.yaml --from s3://bucket/prefix --to config -c tidewatch.yaml",
 		RunE: func(c *cobra.Command, _ []string) error { return a.replay(c.Context(), &f) },
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.pipeline, "pipeline", "", "file of a pipeline, or the name of a shipped one")
+	fl.StringVar(&f.pipeline, "pipeline", "", "file or folder of pipelines, or the name of a shipped one")
+	fl.StringVar(&f.name, "name", "", "which pipeline, if the file or folder of --pipeline holds several")
 	fl.StringVar(&f.from, "from", "", "file of events, or a folder of them")
 	fl.StringVar(&f.since, "since", "", "first event time, of an archive")
 	fl.StringVar(&f.until, "until", "", "event time to stop before, of an archive")
@@ -53,37 +53,51 @@ func (a *app) replayCommand() *cobra.Command {
 }
 
 // replayPlan finds and compiles the pipeline.
-func replayPlan(c *pipelines.Components, name string) (*engine.Plan, error) {
-	specs, err := loadNamed(c, name)
+func replayPlan(c *pipelines.Components, f *replayFlags) (*engine.Plan, error) {
+	spec, err := findPipeline(c, f.pipeline, f.name)
 	if err != nil {
 		return nil, fail(exitUsage, err)
 	}
-	p, err := pipelines.Compile(specs, c)
+	p, err := pipelines.Compile(spec, c)
 	if err == nil && p == nil {
-		err = fmt.Errorf("pipeline %s only archives its source: there is nothing to replay", name)
+		err = fmt.Errorf("pipeline %s only archives its source: there is nothing to replay", spec.Name.Value)
 	}
 	return p, fail(exitUsage, err)
 }
 
-func loadNamed(c *pipelines.Components, name string) (*pipelines.Spec, error) {
-	if name == "" {
+// findPipeline finds a shipped pipeline, or one of a file or folder, which needs no name if it is the only one.
+func findPipeline(c *pipelines.Components, from, name string) (*pipelines.Spec, error) {
+	if from == "" {
 		return nil, errors.New("say which pipeline: --pipeline FILE or the name of a shipped one")
 	}
+	shipped := !strings.ContainsAny(from, "./\\")
 	specs, err := pipelines.LoadLibrary(c)
-	if strings.ContainsAny(name, "./\\") {
-		specs, err = pipelines.Load(c, name)
+	switch {
+	case shipped && name != "":
+		return nil, fmt.Errorf("--name chooses among the pipelines of a file, but %s is a shipped one; for a file say --pipeline ./%s", from, from)
+	case shipped:
+		name = from
+	default:
+		specs, err = pipelines.Load(c, from)
 	}
 	if err != nil {
 		return nil, err
 	}
 	var names []string
 	for _, s := range specs {
-		if len(specs) == 1 || s.Name.Value == name {
+		if s.Name.Value == name || name == "" && len(specs) == 1 {
 			return s, nil
 		}
 		names = append(names, s.Name.Value)
 	}
-	return nil, fmt.Errorf("there is no shipped pipeline %s; there are %s", name, strings.Join(names, ", "))
+	known := strings.Join(names, ", ")
+	switch {
+	case shipped:
+		return nil, fmt.Errorf("there is no shipped pipeline %s; there are %s", name, known)
+	case name == "":
+		return nil, fmt.Errorf("%s holds %d pipelines; choose one with --name: %s", from, len(specs), known)
+	}
+	return nil, fmt.Errorf("%s holds no pipeline %s; it holds %s", from, name, known)
 }
 
 func (a *app) replay(ctx context.Context, f *replayFlags) (err error) {
@@ -95,7 +109,7 @@ func (a *app) replay(ctx context.Context, f *replayFlags) (err error) {
 	switch f.to {
 	case "console":
 		printer := console.New(a.out)
-		if plan, err = replayPlan(components(stores{console: printer}), f.pipeline); err != nil {
+		if plan, err = replayPlan(components(stores{console: printer}), f); err != nil {
 			return err
 		}
 		a.toConsole(r, plan, printer)
@@ -105,7 +119,7 @@ func (a *app) replay(ctx context.Context, f *replayFlags) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, w.close()) }()
-		plan = w.plans[0]
+		plan, r.Objects = w.plans[0], w.objects
 		claims := &replayClaims{store: w.db.Claims(), task: stream.TaskID{Instance: plan.Instance, Stage: "replay", Partition: stream.Partition{Topic: f.from}}}
 		r.Decide = func(d stream.Decision) error { return claims.add(ctx, d) }
 		defer func() { err = errors.Join(err, claims.flush(ctx)) }()
@@ -175,7 +189,7 @@ func (a *app) openReplay(ctx context.Context, f *replayFlags) (*worker, error) {
 	if err := w.openStores(ctx); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
-	plan, err := replayPlan(components(stores{redis: w.redis, objects: w.objects, kafka: w.producer}), f.pipeline)
+	plan, err := replayPlan(components(stores{redis: w.redis, objects: w.objects, kafka: w.producer}), f)
 	if err != nil {
 		return nil, errors.Join(err, w.close())
 	}
@@ -186,115 +200,63 @@ func (a *app) openReplay(ctx context.Context, f *replayFlags) (*worker, error) {
 func (a *app) runReplay(ctx context.Context, r *engine.Local, plan *engine.Plan, f *replayFlags) error {
 	var bar *progressbar.ProgressBar
 	told := func(n int64) { _ = bar.Add64(n) } // a bar that cannot draw is no reason to stop
-	inputs, size, err := a.replayInputs(ctx, plan, f, told)
+	in, err := a.replayInputs(ctx, plan, f, told)
 	if err != nil {
 		return err
 	}
-	bar = a.bar(size)
-	res, err := r.Run(ctx, plan, inputs)
+	bar = a.bar(in.size)
+	res, err := r.Run(ctx, plan, in.inputs)
 	if err != nil {
 		return err
 	}
 	_ = bar.Finish()
-	if !a.quiet {
-		line, err := json.Marshal(map[string]any{"pipeline": plan.Pipeline, "offsets": res.Ledger.Sum(), "ledger": res.Ledger.Map(), "complete_through": res.CompleteThrough.String()})
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(a.errs, string(line))
+	if a.quiet {
+		return nil
 	}
+	summary := map[string]any{"pipeline": plan.Pipeline, "offsets": res.Ledger.Sum(), "ledger": res.Ledger.Map(), "complete_through": res.CompleteThrough.String()}
+	if in.archive {
+		summary["ticks"] = res.Controls
+	}
+	if len(in.ticksOf) > 0 {
+		summary["ticks_of"] = in.ticksOf
+	}
+	line, err := json.Marshal(summary)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.errs, string(line))
 	return nil
 }
 
-// replayInputs are the partitions of the archive, or the files, and how many bytes they have.
-func (a *app) replayInputs(ctx context.Context, plan *engine.Plan, f *replayFlags, told func(int64)) ([]engine.LocalInput, int64, error) {
-	topic := plan.Stages[0].Topics[0]
+// replayInput is what a replay reads.
+type replayInput struct {
+	inputs  []engine.LocalInput
+	size    int64 // in bytes
+	archive bool
+	ticksOf []string // instances, if ticks come from other versions of the pipeline
+}
+
+// replayInputs are the partitions of the archive, or the files.
+func (a *app) replayInputs(ctx context.Context, plan *engine.Plan, f *replayFlags, told func(int64)) (*replayInput, error) {
 	if url, ok := archiveURL(f.from); ok {
-		return a.archiveInputs(ctx, url, topic, f, told)
+		return a.archiveInputs(ctx, url, plan, f, told)
 	}
 	if f.since != "" || f.until != "" {
-		return nil, 0, fail(exitUsage, errors.New("--since and --until are for an archive; files of lines are read whole"))
+		return nil, fail(exitUsage, errors.New("--since and --until are for an archive; files of lines are read whole"))
 	}
-	files, err := replay.Find(f.from, topic)
+	files, err := replay.Find(f.from, plan.Stages[0].Topics[0])
 	if err != nil {
-		return nil, 0, fail(exitNotFound, err)
+		return nil, fail(exitNotFound, err)
 	}
-	var inputs []engine.LocalInput
-	var size int64
+	in := &replayInput{}
 	for _, file := range files {
-		size += file.Size
-		inputs = append(inputs, engine.LocalInput{
+		in.size += file.Size
+		in.inputs = append(in.inputs, engine.LocalInput{
 			Partition: file.Partition, Partitions: int32(len(files)),
 			Open: func(ctx context.Context, d stream.Decoder) (stream.Reader, error) { return file.Open(ctx, d, told) },
 		})
 	}
-	return inputs, size, nil
-}
-
-// archiveURL tells whether the events lie in an archive: an object store, or a folder that holds raw/.
-func archiveURL(from string) (url string, ok bool) {
-	if strings.HasPrefix(from, "s3://") || strings.HasPrefix(from, "file://") {
-		return from, true
-	}
-	if info, err := os.Stat(filepath.Join(from, "raw")); err != nil || !info.IsDir() {
-		return "", false
-	}
-	abs, err := filepath.Abs(from)
-	return "file://" + filepath.ToSlash(abs), err == nil
-}
-
-func (a *app) archiveInputs(ctx context.Context, url, topic string, f *replayFlags, told func(int64)) ([]engine.LocalInput, int64, error) {
-	c := archive.Default()
-	c.Topics, c.Progress = []string{topic}, told
-	now := clock.System{}.Now()
-	for _, b := range []struct {
-		flag, text string
-		into       *stream.Time
-	}{{"--since", f.since, &c.Since}, {"--until", f.until, &c.Until}} {
-		if b.text == "" {
-			continue
-		}
-		t, err := parseTime(b.text, now)
-		if err != nil {
-			return nil, 0, fail(exitUsage, fmt.Errorf("%s: %w", b.flag, err))
-		}
-		*b.into = t
-	}
-	o := objects.Config{URL: url}
-	if strings.HasPrefix(url, "s3://") {
-		cfg, err := a.load()
-		if err != nil {
-			return nil, 0, err
-		}
-		o.Endpoint, o.Region, o.AccessKey, o.SecretKey = cfg.Objects.Endpoint, cfg.Objects.Region, cfg.Objects.AccessKey, cfg.Objects.SecretKey
-	}
-	var err error
-	if c.Objects, err = objects.Open(ctx, o); err != nil {
-		return nil, 0, fail(exitDependency, err)
-	}
-	src, err := archive.Open(ctx, c)
-	if err != nil {
-		return nil, 0, fail(exitNotFound, err)
-	}
-	var inputs []engine.LocalInput
-	for _, p := range src.Found() {
-		first, err := src.LogStart(ctx, p)
-		if err != nil {
-			return nil, 0, err
-		}
-		n, err := src.Partitions(ctx, p.Topic)
-		if err != nil {
-			return nil, 0, err
-		}
-		inputs = append(inputs, engine.LocalInput{
-			Partition: p, Partitions: n,
-			Open: func(ctx context.Context, d stream.Decoder) (stream.Reader, error) { return src.Open(ctx, p, first, d) },
-		})
-	}
-	if len(inputs) == 0 {
-		return nil, 0, fail(exitNotFound, fmt.Errorf("the archive %s holds nothing of topic %s", url, topic))
-	}
-	return inputs, src.Size(), nil
+	return in, nil
 }
 
 // bar shows progress by bytes on a terminal, and nothing elsewhere.

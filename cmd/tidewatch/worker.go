@@ -156,6 +156,7 @@ func (w *worker) loadPlans(c *pipelines.Components) ([]*engine.Plan, error) {
 		slot = pipelines.CutSlot
 	}
 	plans := pipelines.Archives(specs, c, slot)
+	controls := newControlArchive(plans, w.objects, w.slot)
 	for _, s := range specs {
 		w.refill.wanted = w.refill.wanted || slices.ContainsFunc(s.Sinks, func(s pipelines.Sink) bool { return s.Kind == pipelines.RedisSink })
 		p, err := pipelines.Compile(s, c)
@@ -163,7 +164,7 @@ func (w *worker) loadPlans(c *pipelines.Components) ([]*engine.Plan, error) {
 			return nil, fail(exitUsage, err)
 		}
 		if p != nil {
-			plans = append(plans, p)
+			plans = append(plans, controls.plan(p))
 		}
 	}
 	if len(plans) == 0 {

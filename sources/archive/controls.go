@@ -18,16 +18,16 @@ const controlReads = 16
 // controlSlack is how far the progress at a tick may lie before the event times around it.
 const controlSlack = 24 * time.Hour
 
-// Controls returns the control records that the tasks of one stage of an instance have claimed on the topic, by partition, in
-// the order of their versions. Those of the newest minutes come with the first claim after progress has left their slot. An
+// Controls returns the control records that the tasks of an instance have claimed on the topic, by partition, in the order of
+// their versions; only one stage of an instance reads a topic. Those of the newest minutes come with the first claim after progress has left their slot. An
 // archive that is read from a time on has those from a day before, so the first step may be a later one; one that is missing
 // between two others is an error.
-func (s *Source) Controls(ctx context.Context, topic, instance, stage string) (map[int32][]stream.Control, error) {
+func (s *Source) Controls(ctx context.Context, topic, instance string) (map[int32][]stream.Control, error) {
 	names, err := s.controlNames(ctx, topic)
 	if err != nil {
 		return nil, fmt.Errorf("list control records: %w", err)
 	}
-	names = slices.DeleteFunc(names, func(n columnfile.ControlName) bool { return n.Instance != instance || n.Stage != stage })
+	names = slices.DeleteFunc(names, func(n columnfile.ControlName) bool { return n.Instance != instance })
 	lists := make([][]stream.Control, len(names))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(controlReads)

@@ -40,7 +40,7 @@ func taskOf(instance, stage string, number int32, incarnation string) stream.Tas
 	return stream.TaskID{Instance: instance, Stage: stage, Partition: stream.Partition{Topic: partition.Topic, Number: number, Incarnation: incarnation}}
 }
 
-// TestControls: each instance and stage has its own, partitions without events too; what belongs to a deleted topic is left.
+// TestControls: each instance has its own, partitions without events too; what belongs to a deleted topic is left.
 func TestControls(t *testing.T) {
 	store := newMemory()
 	write(t, store, simpleLog(0, 5, start), nil)
@@ -49,14 +49,14 @@ func TestControls(t *testing.T) {
 		5: claim(t, store, taskOf("a@1", "main", 5, partition.Incarnation), 3),
 	}
 	claim(t, store, taskOf("a@1", "main", 1, "another"), 10)
-	claim(t, store, taskOf("a@1", "fold", 2, partition.Incarnation), 20)
+	claim(t, store, taskOf("a@2", "fold", 2, partition.Incarnation), 20)
 	claim(t, store, taskOf("b@7", "main", 2, partition.Incarnation), 30)
-	got, err := open(t, config(store)).Controls(t.Context(), partition.Topic, "a@1", "main")
+	got, err := open(t, config(store)).Controls(t.Context(), partition.Topic, "a@1")
 	if err != nil || len(got) != 2 || !slices.Equal(got[2], want[2]) || !slices.Equal(got[5], want[5]) {
 		t.Fatalf("%v, %v", got, err)
 	}
 	instances, err := open(t, config(store)).Instances(t.Context(), partition.Topic)
-	if err != nil || !slices.Equal(instances, []string{"a@1", "b@7"}) {
+	if err != nil || !slices.Equal(instances, []string{"a@1", "a@2", "b@7"}) {
 		t.Fatalf("instances %q, %v", instances, err)
 	}
 }
@@ -68,7 +68,7 @@ func TestControlsOfATimeRange(t *testing.T) {
 	all := claim(t, store, taskOf("a@1", "main", 2, partition.Incarnation), 4*24*120)
 	c := config(store)
 	c.Since, c.Until = start.Add(48*time.Hour), start.Add(49*time.Hour)
-	got, err := open(t, c).Controls(t.Context(), partition.Topic, "a@1", "main")
+	got, err := open(t, c).Controls(t.Context(), partition.Topic, "a@1")
 	list := got[2]
 	if err != nil || len(list) == 0 || len(list) == len(all) {
 		t.Fatalf("%d of %d control records, %v", len(list), len(all), err)
@@ -105,7 +105,7 @@ func TestControlsDamage(t *testing.T) {
 				t.Fatalf("there is no %s", name.Key())
 			}
 			c.damage(store)
-			_, err := open(t, config(store)).Controls(t.Context(), partition.Topic, "a@1", "main")
+			_, err := open(t, config(store)).Controls(t.Context(), partition.Topic, "a@1")
 			if stream.KindOfError(err) != stream.Fatal || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("%v; want %q", err, c.says)
 			}
