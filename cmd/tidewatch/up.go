@@ -28,6 +28,7 @@ type upFlags struct {
 	ephemeral                 bool
 	listenGiven               bool
 	postgres                  string
+	keepMiB                   int64
 	pipelines                 []string
 }
 
@@ -52,6 +53,7 @@ func (a *app) upCommand() *cobra.Command {
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the API; the next free port if it is taken and not given")
 	fl.StringVar(&f.kafka, "kafka-listen", "127.0.0.1:9092", "address of the broker")
 	fl.StringVar(&f.admin, "admin-listen", "127.0.0.1:0", "address of /metrics")
+	fl.Int64Var(&f.keepMiB, "kafka-keep-mib", 32, "what the broker keeps of each partition, in MiB: older records go; 0 keeps seven days")
 	fl.StringSliceVar(&f.demo, "demo", []string{"sim"}, "demos: "+strings.Join(demos, ", "))
 	fl.BoolVar(&f.ephemeral, "ephemeral", false, "keep nothing: use a temporary folder")
 	fl.StringVar(&f.postgres, "postgres", "", "DSN of a PostgreSQL to use instead of an own one")
@@ -62,9 +64,9 @@ func (a *app) upCommand() *cobra.Command {
 // upSlot is the length of archive and rollup files: short, so that files are seen soon.
 const upSlot = time.Minute
 
-// upTopicBytes is how much the broker keeps of each partition, so that the folder does not grow without end. What was
-// archived is in the object store.
-const upTopicBytes = 32 << 20
+// upGarbage is how long old snapshots stay. They are kept for a database that loses its last commits in a fail-over, and that
+// of this folder has nobody to fail over to.
+const upGarbage = 5 * time.Minute
 
 func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	for _, d := range f.demo {
@@ -74,7 +76,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	}
 	began := clock.System{}.Now()
 	log := a.log(slog.LevelWarn)
-	d := devstack.Config{Dir: f.dir, KafkaListen: f.kafka, Ephemeral: f.ephemeral, PostgresDSN: f.postgres, Clock: clock.System{}, Log: log, Progress: a.say}
+	d := devstack.Config{Dir: f.dir, KafkaListen: f.kafka, Ephemeral: f.ephemeral, PostgresDSN: f.postgres, TopicBytes: f.keepMiB << 20, Clock: clock.System{}, Log: log, Progress: a.say}
 	if f.ephemeral {
 		d.Dir = ""
 	}
@@ -94,18 +96,19 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	if err := config.Write(file, &c); err != nil {
 		return err
 	}
-	w := &worker{config: c, file: file, id: "up", log: log, roles: []string{"worker", "api"}, slot: upSlot, topicBytes: upTopicBytes, shipped: len(f.pipelines) == 0}
+	w := &worker{config: c, file: file, id: "up", log: log, roles: []string{"worker", "api"}, slot: upSlot, shipped: len(f.pipelines) == 0}
+	if f.postgres == "" {
+		w.garbage = upGarbage
+	}
 	if err := w.open(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	topics := []kafka.TopicSpec{
-		{Name: "metrics", Partitions: demoPartitions, Config: w.bounded()}, {Name: "security", Partitions: demoPartitions, Config: w.bounded()},
-	}
+	topics := []kafka.TopicSpec{{Name: "metrics", Partitions: demoPartitions}, {Name: "security", Partitions: demoPartitions}}
 	if err := w.source.EnsureTopics(ctx, topics); err != nil {
 		return err
 	}
-	a.banner(w, stack, clock.System{}.Now().Sub(began))
+	a.banner(f, w, stack, clock.System{}.Now().Sub(began))
 	return a.runUp(ctx, w, stack, f)
 }
 
@@ -140,7 +143,7 @@ func freeListen(ctx context.Context, addr string, given bool) (string, error) {
 	return "", fail(exitConflict, fmt.Errorf("no free port from %d to %d: use --listen", first, first+tries-1))
 }
 
-func (a *app) banner(w *worker, stack *devstack.Stack, took time.Duration) {
+func (a *app) banner(f *upFlags, w *worker, stack *devstack.Stack, took time.Duration) {
 	if a.quiet {
 		return
 	}
@@ -151,6 +154,7 @@ tidewatch is up (%.1fs)
   Kafka     %s   (topics metrics, security)
   Redis     %s
   folder    %s   everything that persists; stop with Ctrl-C, start again with the same command
+            %s
   config    %s   for the other commands: -c or TIDEWATCH_CONFIG
 
 try next
@@ -158,7 +162,16 @@ try next
   tidewatch alert ls -c %s
   duckdb -c "SELECT host, count(*) FROM read_parquet('%s/objects/raw/topic=metrics/**/*.parquet') GROUP BY host"
 
-`, took.Seconds(), w.config.HTTP.Listen, strings.Join(stack.Brokers(), ","), stack.RedisURL(), stack.Dir(), w.file, w.file, w.file, stack.Dir())
+`, took.Seconds(), w.config.HTTP.Listen, strings.Join(stack.Brokers(), ","), stack.RedisURL(), stack.Dir(), keeps(f.keepMiB), w.file, w.file, w.file, stack.Dir())
+}
+
+// keeps says what of the folder grows, and what does not.
+func keeps(mib int64) string {
+	kafka := fmt.Sprintf("Kafka keeps %d MiB of each partition (--kafka-keep-mib)", mib)
+	if mib == 0 {
+		kafka = "Kafka keeps seven days"
+	}
+	return kafka + "; objects/raw and objects/rollups are the archive, which stays until you delete it"
 }
 
 // runUp runs worker, demo and view until ctx is done or a part has died.

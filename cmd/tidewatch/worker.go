@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -30,14 +29,13 @@ import (
 
 // worker is one process that runs pipelines and answers for them: everything built from the configuration, in one place.
 type worker struct {
-	config config.Config
-	file   string // where config can be read, for people; "" if nowhere
-	id     string
-	log    *slog.Logger
-	roles  []string
-	slot   time.Duration // of archive and rollup files; 0 is the usual
-	// topicBytes bounds each partition of the topics that the worker makes; 0 leaves it to the brokers.
-	topicBytes int64
+	config  config.Config
+	file    string // where config can be read, for people; "" if nowhere
+	id      string
+	log     *slog.Logger
+	roles   []string
+	slot    time.Duration // of archive and rollup files; 0 is the usual
+	garbage time.Duration // how long objects stay that no row names any more; 0 is the usual
 	// shipped runs the pipelines of the library instead of configured ones.
 	shipped bool
 
@@ -156,7 +154,6 @@ func (w *worker) loadPlans(c *pipelines.Components) ([]*engine.Plan, error) {
 		slot = pipelines.CutSlot
 	}
 	plans := pipelines.Archives(specs, c, slot)
-	controls := newControlArchive(plans, w.objects, w.slot)
 	for _, s := range specs {
 		w.refill.wanted = w.refill.wanted || slices.ContainsFunc(s.Sinks, func(s pipelines.Sink) bool { return s.Kind == pipelines.RedisSink })
 		p, err := pipelines.Compile(s, c)
@@ -164,7 +161,7 @@ func (w *worker) loadPlans(c *pipelines.Components) ([]*engine.Plan, error) {
 			return nil, fail(exitUsage, err)
 		}
 		if p != nil {
-			plans = append(plans, controls.plan(p))
+			plans = append(plans, p)
 		}
 	}
 	if len(plans) == 0 {
@@ -182,7 +179,7 @@ func (w *worker) openSource(ctx context.Context) error {
 	w.closers = append(w.closers, func() error { return stop(context.WithoutCancel(ctx)) })
 	e := engine.Config{
 		Store: w.db.Claims(), Objects: w.objects, Clock: clock.System{}, Log: w.log, Tracer: tracer, Observer: w.metrics,
-		NewDeadLetters: w.newDeadLetters, NewInternal: w.newInternal,
+		NewDeadLetters: w.newDeadLetters, NewInternal: w.newInternal, Retention: w.garbage,
 	}
 	topics := engine.NewRunner(e, w.plans).Topics()
 	k := kafka.Default()
@@ -204,25 +201,17 @@ func (w *worker) openSource(ctx context.Context) error {
 // ownTopics are those that nobody else makes: commands, dead letters, and what re-keyed pipelines use.
 func (w *worker) ownTopics() []kafka.TopicSpec {
 	specs := []kafka.TopicSpec{
-		{Name: alerts.CommandsTopic, Partitions: 1, Config: map[string]string{"retention.ms": "-1"}},
-		{Name: sinkkafka.DeadLetterTopic, Partitions: 1, Config: w.bounded()},
+		{Name: alerts.CommandsTopic, Partitions: 1, Config: map[string]string{"retention.ms": "-1", "retention.bytes": "-1"}},
+		{Name: sinkkafka.DeadLetterTopic, Partitions: 1},
 	}
 	for _, p := range w.plans {
 		for _, s := range p.Stages {
 			if s.Internal != "" {
-				specs = append(specs, kafka.TopicSpec{Name: s.Internal, Partitions: s.InternalPartitions, Exact: true, Config: w.bounded()})
+				specs = append(specs, kafka.TopicSpec{Name: s.Internal, Partitions: s.InternalPartitions, Exact: true})
 			}
 		}
 	}
 	return specs
-}
-
-// bounded is the configuration of a topic that must not grow without limit.
-func (w *worker) bounded() map[string]string {
-	if w.topicBytes == 0 {
-		return nil
-	}
-	return map[string]string{"retention.bytes": strconv.FormatInt(w.topicBytes, 10)}
 }
 
 func (w *worker) newDeadLetters(t engine.TaskContext) (engine.DeadLetters, error) {

@@ -17,6 +17,7 @@ type Config struct {
 	KafkaListen string // host:port; clients are told this host, so it cannot be 0.0.0.0
 	Ephemeral   bool   // everything in a temporary folder that Close removes
 	PostgresDSN string // of a server that runs already; empty: an own one
+	TopicBytes  int64  // kept of each partition of topics that do not say; 0: no limit
 	SyncWrites  bool   // the broker waits for the disk at each batch; see the package comment
 
 	Clock    stream.Clock
@@ -35,6 +36,9 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("an ephemeral stack has a folder of its own: leave out %s", c.Dir))
 	case !c.Ephemeral && c.Dir == "":
 		errs = append(errs, errors.New("the data folder is missing"))
+	}
+	if c.TopicBytes < 0 {
+		errs = append(errs, fmt.Errorf("%d bytes of each partition cannot be kept", c.TopicBytes))
 	}
 	if c.Clock == nil || c.Log == nil {
 		errs = append(errs, errors.New("the clock or the log is missing"))

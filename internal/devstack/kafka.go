@@ -38,6 +38,7 @@ type broker struct {
 	dir     string
 	clock   stream.Clock
 	log     *slog.Logger
+	keep    retention // of topics that do not say
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -47,6 +48,10 @@ type broker struct {
 // startBroker loads the folder and serves on the listener, which it closes in the end, also when it fails.
 func startBroker(c Config, dir string, l net.Listener) (*broker, error) {
 	b := &broker{address: l.Addr().String(), dir: dir, clock: c.Clock, log: c.Log, warned: map[string]bool{}}
+	b.keep = retention{age: defaultRetention, bytes: -1}
+	if c.TopicBytes > 0 {
+		b.keep.bytes = c.TopicBytes
+	}
 	loaded, err := mend(dir, c.Log)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())

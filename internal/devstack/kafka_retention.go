@@ -51,7 +51,7 @@ func (b *broker) retainOnce() error {
 		if err != nil {
 			return err
 		}
-		cut := retentionOf(info.Configs).cut(segments, b.clock.Now())
+		cut := retentionOf(info.Configs, b.keep).cut(segments, b.clock.Now())
 		at := b.cluster.PartitionInfo(p.topic, p.number)
 		if at == nil || cut <= at.LogStartOffset {
 			continue
@@ -78,8 +78,8 @@ func (b *broker) compacted(topic string, configs map[string]*string) bool {
 	return !slices.Contains(strings.Split(*policy, ","), "delete")
 }
 
-// retentionOf reads the configuration of a topic. Values are what the broker has accepted.
-func retentionOf(configs map[string]*string) retention {
+// retentionOf reads the configuration of a topic. Values are what the broker has accepted; what is missing is as in keep.
+func retentionOf(configs map[string]*string, keep retention) retention {
 	number := func(name string, otherwise int64) int64 {
 		if v := configs[name]; v != nil {
 			if n, err := strconv.ParseInt(*v, 10, 64); err == nil {
@@ -89,8 +89,8 @@ func retentionOf(configs map[string]*string) retention {
 		return otherwise
 	}
 	const most = int64(1<<63-1) / int64(time.Millisecond)
-	ms := min(number("retention.ms", defaultRetention.Milliseconds()), most)
-	return retention{age: time.Duration(ms) * time.Millisecond, bytes: number("retention.bytes", -1)}
+	ms := min(number("retention.ms", keep.age.Milliseconds()), most)
+	return retention{age: time.Duration(ms) * time.Millisecond, bytes: number("retention.bytes", keep.bytes)}
 }
 
 // cut is the offset before which everything can go, 0 if nothing can. Files go oldest first; a file goes by size if what is

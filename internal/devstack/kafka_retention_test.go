@@ -64,18 +64,20 @@ func TestRetentionOfATopic(t *testing.T) {
 		}
 		return configs
 	}
+	usual := retention{age: 7 * 24 * time.Hour, bytes: 5000}
 	cases := []struct {
 		configs map[string]*string
 		want    retention
 	}{
-		{nil, retention{age: 7 * 24 * time.Hour, bytes: -1}},
+		{nil, usual},
+		{set("retention.bytes", "-1"), retention{age: 7 * 24 * time.Hour, bytes: -1}},
 		{set("retention.ms", "60000", "retention.bytes", "1000"), retention{age: time.Minute, bytes: 1000}},
-		{set("retention.ms", "-1"), retention{age: -time.Millisecond, bytes: -1}},
-		{set("retention.ms", fmt.Sprint(math.MaxInt64)), retention{age: 9223372036854 * time.Millisecond, bytes: -1}},
-		{map[string]*string{"retention.ms": nil}, retention{age: 7 * 24 * time.Hour, bytes: -1}},
+		{set("retention.ms", "-1"), retention{age: -time.Millisecond, bytes: 5000}},
+		{set("retention.ms", fmt.Sprint(math.MaxInt64)), retention{age: 9223372036854 * time.Millisecond, bytes: 5000}},
+		{map[string]*string{"retention.ms": nil}, usual},
 	}
 	for _, c := range cases {
-		if got := retentionOf(c.configs); got != c.want {
+		if got := retentionOf(c.configs, usual); got != c.want {
 			t.Errorf("got %+v, want %+v", got, c.want)
 		}
 	}
