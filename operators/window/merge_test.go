@@ -71,8 +71,8 @@ func echo(t *rapid.T, cfg *window.Config, s *script, source int) (log []entry, w
 	right, other := newOracle(cfg), newOracle(cfg)
 	right.run(s)
 	other.run(&part)
-	late := slices.DeleteFunc(right.late, func(offset int64) bool { return offset >= part.end.Offset })
-	return slices.DeleteFunc(all, func(e entry) bool { return e.mark != nil }), !slices.Equal(late, other.late)
+	refused := slices.DeleteFunc(right.refused, func(r refusal) bool { return r.offset >= part.end.Offset })
+	return slices.DeleteFunc(all, func(e entry) bool { return e.mark != nil }), !slices.Equal(refused, other.refused)
 }
 
 // shuffled interleaves logs at random; the order within each is kept.

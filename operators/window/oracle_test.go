@@ -18,8 +18,15 @@ type oracle struct {
 	mark    stream.Time
 	counts  stream.Ledger
 	late    []int64               // offsets
+	refused []refusal             // also of events that another window has accepted
 	emitted map[string][]string   // by phase, window and version: rows
 	all     map[stream.Time]*held // every window that there was
+}
+
+// refusal is an event that was too late for a window.
+type refusal struct {
+	start  stream.Time
+	offset int64
 }
 
 type held struct {
@@ -52,6 +59,7 @@ func (o *oracle) event(e *event) {
 	accepted, revises := false, false
 	for start := e.at / every * every; start > e.at-size; start -= every { // times are positive
 		if e.mark != stream.NoTime && start+size+stream.Time(o.cfg.Lateness) <= e.mark {
+			o.refused = append(o.refused, refusal{start, e.offset})
 			continue
 		}
 		accepted = true
