@@ -118,6 +118,12 @@ show-foreign: build tools ## a producer that is not ours: equal answers
 show-up: build tools ## the single-node mode survives kill -9
 	@$(SHOW) up
 
+MINUTES ?= 60
+
+.PHONY: show-up-hour
+show-up-hour: build ## the single-node mode stays small for an hour, MINUTES= for less
+	@$(SHOW) uphour -minutes $(MINUTES)
+
 # Built in a folder beside, and moved when complete: an interrupted build leaves nothing half done.
 $(LINT):
 	@echo "building golangci-lint $(LINT_VERSION), once: about four minutes" >&2
