@@ -351,13 +351,16 @@ func (o objects) Get(_ context.Context, key string) (data []byte, err error) {
 // List implements stream.Objects.
 func (o objects) List(_ context.Context, prefix string, f func(stream.Object) error) error {
 	o.l.W.mu.Lock()
-	keys := slices.Sorted(maps.Keys(o.l.W.mu.objects))
-	o.l.W.mu.Unlock()
-	for _, k := range keys {
+	var found []stream.Object
+	for _, k := range slices.Sorted(maps.Keys(o.l.W.mu.objects)) {
 		if strings.HasPrefix(k, prefix) {
-			if err := f(stream.Object{Key: k}); err != nil {
-				return err
-			}
+			found = append(found, stream.Object{Key: k, Size: int64(len(o.l.W.mu.objects[k]))})
+		}
+	}
+	o.l.W.mu.Unlock()
+	for _, object := range found {
+		if err := f(object); err != nil {
+			return err
 		}
 	}
 	return nil
