@@ -91,69 +91,22 @@ func reviseCells(t *rapid.T, cells []cell) []cell {
 	return revised
 }
 
-// play runs the operator over the history. borders cuts batches by slot; restart restores the operator from its snapshot.
-func play(t *rapid.T, o *Operator, h history, borders, restart func() bool) (*Operator, *collector) {
+// play runs the operator over the history.
+func play(t *rapid.T, o *Operator, h history) *collector {
 	out := &collector{}
 	for _, e := range h.events {
+		var err error
 		if e.advance != nil {
-			if err := o.Advance(*e.advance, out); err != nil {
-				t.Fatal(err)
-			}
+			err = o.Advance(*e.advance, out)
 		} else {
-			b := windowRows(e.phase, endOf(e.window), e.cells)
-			for lo := 0; lo < b.Len(); {
-				hi := lo + 1
-				for hi < b.Len() && (b.Slot[hi] == b.Slot[lo] || !borders()) {
-					hi++
-				}
-				part := &stream.Batch{}
-				b.View(part, lo, hi)
-				if err := o.Process(part, out); err != nil {
-					t.Fatal(err)
-				}
-				if lo = hi; restart() {
-					o = restoredIn(t, o)
-				}
-			}
+			err = o.Process(windowRows(e.phase, endOf(e.window), e.cells), out)
 		}
-		if restart() {
-			o = restoredIn(t, o)
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
-	return o, out
+	return out
 }
-
-func stateOf(t *rapid.T, o *Operator) []byte {
-	w := stream.NewStateWriter()
-	if err := o.Snapshot(w); err != nil {
-		t.Fatal(err)
-	}
-	return w.Finish()
-}
-
-func bodies(c *collector) (s string) {
-	for _, d := range c.decisions {
-		s += string(d.Body) + "\n"
-	}
-	return s
-}
-
-func restoredIn(t *rapid.T, o *Operator) *Operator {
-	r, err := stream.NewStateReader(stateOf(t, o))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fresh, err := NewOperator(o.cfg, rollup())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := fresh.Restore(r); err != nil {
-		t.Fatal(err)
-	}
-	return fresh
-}
-
-func never() bool { return false }
 
 // expected is what the oracle says about a transition.
 type expected struct {
@@ -304,7 +257,7 @@ func TestOperatorEqualsTheOracle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, out := play(t, o, h, never, never)
+		out := play(t, o, h)
 		var got []expected
 		for _, d := range out.decisions {
 			tr, err := Decode(d.Body)
@@ -320,33 +273,6 @@ func TestOperatorEqualsTheOracle(t *testing.T) {
 		}
 		if want := h.expect(timing); !reflect.DeepEqual(got, want) {
 			t.Fatalf("history %s\ngot  %+v\nwant %+v", h, got, want)
-		}
-	})
-}
-
-func TestBordersAndRestartsChangeNothing(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		cfg, h := testConfig(), drawHistory(t)
-		timing := drawTiming(t)
-		cfg.Rule.For, cfg.Rule.KeepFiringFor = timing.For, timing.KeepFiringFor
-		first, err := NewOperator(cfg, rollup())
-		if err != nil {
-			t.Fatal(err)
-		}
-		second, err := NewOperator(cfg, rollup())
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, undisturbed := play(t, first, h, never, never)
-		b, disturbed := play(t, second, h,
-			func() bool { return rapid.Bool().Draw(t, "border") },
-			func() bool { return rapid.IntRange(0, 3).Draw(t, "restart") == 0 })
-		if !reflect.DeepEqual(undisturbed, disturbed) {
-			t.Fatalf("history %s\nundisturbed %s\ndisturbed   %s", h, bodies(undisturbed), bodies(disturbed))
-		}
-		if !slices.Equal(stateOf(t, a), stateOf(t, b)) {
-			t.Fatalf("history %s\nleaves another state", h)
 		}
 	})
 }

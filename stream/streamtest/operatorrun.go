@@ -22,6 +22,8 @@ type operatorRun struct {
 	in   *stream.Batch
 	at   stream.Version
 	told stream.Advance // progress that the operator knows
+	// after, if there is one, is called with the progress that the operator was told of.
+	after func(to stream.Advance)
 }
 
 func (r *operatorRun) step(i int) error {
@@ -67,19 +69,24 @@ func (r *operatorRun) feed(rows *stream.Batch, crossing bool) error {
 	return nil
 }
 
-// progress tells of a step from point to point, as the engine does (see engine/climb.go).
+// progress tells of a step from point to point, as the engine does (see engine/climb.go), and of its end: there another
+// operator of the chain may have something to decide.
 func (r *operatorRun) progress(to stream.Advance) error {
-	dated, ok := r.op.(stream.Dated)
-	if !ok {
-		return r.advance(to)
+	if dated, ok := r.op.(stream.Dated); ok {
+		if err := r.climb(dated, to); err != nil {
+			return err
+		}
 	}
+	return r.advance(to)
+}
+
+func (r *operatorRun) climb(dated stream.Dated, to stream.Advance) error {
 	grids := r.c.Grids
-	if g, ok := r.op.(stream.Gridded); ok {
+	if g, ok := dated.(stream.Gridded); ok {
 		grids = g.Grids()
 	}
 	for {
-		due := dated.Due()
-		point := stream.MaxTime
+		point, due := stream.MaxTime, dated.Due()
 		if t := pointAfter(grids, r.told.Mark, due); t <= to.Mark {
 			point = t
 		}
@@ -87,7 +94,7 @@ func (r *operatorRun) progress(to stream.Advance) error {
 			point = min(point, t)
 		}
 		if point == stream.MaxTime {
-			break
+			return nil
 		}
 		next := to
 		next.Mark, next.RecordMark = max(r.told.Mark, min(point, to.Mark)), max(r.told.RecordMark, min(point, to.RecordMark))
@@ -95,8 +102,6 @@ func (r *operatorRun) progress(to stream.Advance) error {
 			return err
 		}
 	}
-	r.told = to
-	return nil
 }
 
 func pointAfter(grids stream.Grids, t, due stream.Time) stream.Time {
@@ -115,6 +120,9 @@ func (r *operatorRun) advance(to stream.Advance) error {
 	}
 	if d, ok := r.op.(stream.Dated); ok && d.Due() <= min(to.Mark, to.RecordMark) {
 		r.t.Fatalf("after %+v something is still due at %v", to, d.Due())
+	}
+	if r.after != nil {
+		r.after(to)
 	}
 	if !r.repeats {
 		return nil
@@ -186,6 +194,7 @@ type transcript struct {
 	keys   int
 	failAt int // call that fails; 0 none
 	calls  int
+	then   func(b *stream.Batch) // sees every batch; may be nil
 
 	lines     []string // rows and decisions in their order
 	decided   []string // those that do not depend on what was shown
@@ -194,6 +203,7 @@ type transcript struct {
 	first     display
 	last      display
 	ends      map[string]int // last slot by what a batch shares
+	left      []byte         // the state in the end
 }
 
 // transcriptState tells whether something was emitted since.
@@ -226,6 +236,9 @@ func (tr *transcript) Emit(b *stream.Batch) error {
 		if b.Phase != stream.Live && b.Phase != stream.Partial {
 			tr.decided = append(tr.decided, text)
 		}
+	}
+	if tr.then != nil {
+		tr.then(b)
 	}
 	tr.first.take(b, tr.keys, false)
 	tr.last.take(b, tr.keys, true)
@@ -273,13 +286,16 @@ func (tr *transcript) Decide(d stream.Decision) error {
 // Count implements stream.Emitter.
 func (tr *transcript) Count(bucket stream.Bucket, n int64) { tr.counts[bucket] += n }
 
-// compare demands the same output in the same order.
+// compare demands the same output in the same order, and the same state in the end.
 func (tr *transcript) compare(t testing.TB, want *transcript) {
 	t.Helper()
 	if d := diffLines(tr.lines, want.lines); d != "" {
 		t.Fatalf("of the output, %s", d)
 	}
 	tr.compareDecided(t, want)
+	if !bytes.Equal(tr.left, want.left) {
+		t.Fatalf("the state in the end differs: %s", diffStates(t, tr.left, want.left))
+	}
 }
 
 // compareDecided demands the same decisions, and the same display in the end.
