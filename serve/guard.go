@@ -1,45 +1,63 @@
 package serve
 
 import (
-	"crypto/subtle"
+	"context"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 )
 
-// guard lets a request pass if its Host, and its Origin if a browser sends one, is the server's own: otherwise a page of
-// a stranger could talk to a server on the reader's machine (DNS rebinding). With tokens, one must be shown instead.
+// callerKey is where the context of a request holds who asks.
+type callerKey struct{}
+
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
+// guarded reports whether tokens are asked for.
+func (s *Server) guarded() bool { return len(s.c.Tokens) > 0 }
+
+// guard finds out who asks. Without tokens a request passes if its Host, and its Origin if a browser sends one, is the
+// server's own: otherwise a page of a stranger could talk to a server on the reader's machine (DNS rebinding). With tokens
+// one must be shown, in the header or by the cookie of a session; a page of a stranger cannot use the cookie. Which role a
+// route needs is checked where it is served.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who := caller{name: localName, roles: Roles()}
+		probe := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
 		switch {
-		case r.URL.Path == "/healthz" || r.URL.Path == "/readyz":
-		case len(s.c.Tokens) > 0:
-			if !s.knows(r.Header.Get("Authorization")) {
-				w.Header().Set("WWW-Authenticate", "Bearer")
-				problem(w, http.StatusUnauthorized, "unauthorized", "send a token of http.tokens as Authorization: Bearer …")
-				return
-			}
-		case !isLoopback(r.Host):
-			problem(w, http.StatusForbidden, "foreign_host", "this server answers to its loopback names only, not to Host "+r.Host)
+		case probe && s.guarded():
+		case !s.guarded() && !probe && !isLoopback(r.Host):
+			refuse(w, http.StatusForbidden, "foreign_host", "this server answers to its loopback names only, not to Host "+r.Host)
 			return
 		case !sameOrigin(r):
-			problem(w, http.StatusForbidden, "foreign_origin", "pages of "+r.Header.Get("Origin")+" may not ask this server")
+			refuse(w, http.StatusForbidden, "foreign_origin", "pages of "+r.Header.Get("Origin")+" may not ask this server")
 			return
+		case s.guarded():
+			var known bool
+			if who, known = s.shown(r); !known && r.Header.Get("Authorization") != "" {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				refuse(w, http.StatusUnauthorized, "unauthorized", "that is no token of http.tokens: send one as Authorization: Bearer …")
+				return
+			}
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
 	})
 }
 
-func (s *Server) knows(header string) bool {
-	shown, ok := strings.CutPrefix(header, "Bearer ")
-	found := false
-	for _, t := range s.c.Tokens {
-		if subtle.ConstantTimeCompare([]byte(t), []byte(shown)) == 1 {
-			found = true
-		}
+// shown is who owns the token of the header, else of the cookie.
+func (s *Server) shown(r *http.Request) (caller, bool) {
+	if header := r.Header.Get("Authorization"); header != "" {
+		token, ok := strings.CutPrefix(header, "Bearer ")
+		who, known := knows(s.c.Tokens, token)
+		return who, ok && known
 	}
-	return ok && found
+	if c, err := r.Cookie(sessionCookie); err == nil {
+		return knows(s.c.Tokens, c.Value)
+	}
+	return caller{}, false
 }
 
 func isLoopback(hostport string) bool {

@@ -2,8 +2,10 @@ package serve
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -16,6 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tidewatch/tidewatch/alerts"
+	"github.com/tidewatch/tidewatch/internal/clock"
+	"github.com/tidewatch/tidewatch/pipelines"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
@@ -27,7 +31,9 @@ type fixed struct{ err error }
 func (f fixed) Status() StatusAnswer {
 	return StatusAnswer{Worker: "w", Version: "v", Pipelines: []PipelineStatus{{Name: "p", CompleteThrough: InstantOf(stream.Time(time.Second))}, {Name: "q", CompleteThrough: InstantOf(stream.NoTime)}}}
 }
-func (f fixed) Ready(context.Context) error { return f.err }
+func (f fixed) Ready(context.Context) error               { return f.err }
+func (fixed) Pipelines() []*pipelines.Description         { return nil }
+func (fixed) Ledger(context.Context) ([]LedgerRow, error) { return nil, nil }
 
 // broken is a store that is away.
 type broken struct{}
@@ -40,12 +46,28 @@ func (broken) Get(context.Context, string) (alerts.Detail, error) {
 	return alerts.Detail{}, errors.New("connection to secret-host refused")
 }
 
-func server(status Status, store alerts.Store, tokens map[string]string) *Server {
-	return New(Config{Status: status, Alerts: store, Tokens: tokens, Log: slog.New(slog.DiscardHandler)})
+func server(t *testing.T, status Status, store alerts.Store, tokens ...Token) *Server {
+	t.Helper()
+	s, err := New(Config{Status: status, Alerts: store, Tokens: tokens, Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler), Limits: DefaultLimits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
-// ask sends one request and returns the status and the body.
-func ask(s *Server, path string, change ...func(*http.Request)) (int, string) {
+// token is a token as the file has it.
+func token(t *testing.T, name, secret string, roles ...Role) Token {
+	t.Helper()
+	sum := sha256.Sum256([]byte(secret))
+	all, err := ParseTokens(fmt.Appendf(nil, "tokens: [{name: %s, sha256: %x, roles: %v}]", name, sum, strings.ReplaceAll(fmt.Sprint(roles), " ", ",")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all[0]
+}
+
+// get sends one request and returns the status and the body.
+func get(s *Server, path string, change ...func(*http.Request)) (int, string) {
 	r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080"+path, nil)
 	for _, c := range change {
 		c(r)
@@ -56,8 +78,8 @@ func ask(s *Server, path string, change ...func(*http.Request)) (int, string) {
 }
 
 func TestAnswers(t *testing.T) {
-	s := server(fixed{}, alerts.NewMemory(), nil)
-	away := server(fixed{errors.New("Redis is away")}, broken{}, nil)
+	s := server(t, fixed{}, alerts.NewMemory())
+	away := server(t, fixed{errors.New("Redis is away")}, broken{})
 	for _, tc := range []struct {
 		s    *Server
 		path string
@@ -78,7 +100,7 @@ func TestAnswers(t *testing.T) {
 		{away, "/api/v2/metrics/alerts/active", 503, `"code":"store_unavailable"`},
 		{s, "/api/v3", 404, "there is nothing at /api/v3"},
 	} {
-		code, body := ask(tc.s, tc.path)
+		code, body := get(tc.s, tc.path)
 		if code != tc.code || !strings.Contains(body, tc.want) {
 			t.Errorf("%s: %d %s, want %d with %s", tc.path, code, body, tc.code, tc.want)
 		}
@@ -89,7 +111,7 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestStrangersAreRefused(t *testing.T) {
-	open, guarded := server(fixed{}, alerts.NewMemory(), nil), server(fixed{}, alerts.NewMemory(), map[string]string{"ada": "s3cret"})
+	open, guarded := server(t, fixed{}, alerts.NewMemory()), server(t, fixed{}, alerts.NewMemory(), token(t, "ada", "s3cret", RoleRead))
 	host := func(h string) func(*http.Request) { return func(r *http.Request) { r.Host = h } }
 	header := func(k, v string) func(*http.Request) { return func(r *http.Request) { r.Header.Set(k, v) } }
 	for _, tc := range []struct {
@@ -108,11 +130,11 @@ func TestStrangersAreRefused(t *testing.T) {
 		{"a token without its word", guarded, header("Authorization", "s3cret"), 401},
 		{"a token", guarded, header("Authorization", "Bearer s3cret"), 200},
 	} {
-		if code, body := ask(tc.s, "/api/v2/status", tc.change); code != tc.code {
+		if code, body := get(tc.s, "/api/v2/status", tc.change); code != tc.code {
 			t.Errorf("%s: %d %s, want %d", tc.name, code, body, tc.code)
 		}
 	}
-	if code, _ := ask(guarded, "/healthz"); code != 200 {
+	if code, _ := get(guarded, "/healthz"); code != 200 {
 		t.Errorf("health needs a token: %d", code)
 	}
 }
@@ -123,7 +145,10 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{Listener: l, Status: fixed{}, Alerts: alerts.NewMemory(), Log: slog.New(slog.DiscardHandler)})
+	s, err := New(Config{Listener: l, Status: fixed{}, Alerts: alerts.NewMemory(), Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler), Limits: DefaultLimits()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()

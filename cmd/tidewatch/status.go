@@ -7,17 +7,65 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewatch/tidewatch/alerts"
 	"github.com/tidewatch/tidewatch/engine"
+	"github.com/tidewatch/tidewatch/pipelines"
 	"github.com/tidewatch/tidewatch/serve"
+	"github.com/tidewatch/tidewatch/sinks/postgres"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
 // statusView shows the tasks of a runner as the API does. It implements serve.Status.
 type statusView struct {
-	worker string
-	tasks  func() []engine.TaskStatus
-	plans  []*engine.Plan
-	checks map[string]func(context.Context) error // by name of the dependency
+	worker    string
+	tasks     func() []engine.TaskStatus
+	plans     []*engine.Plan
+	described []*pipelines.Description
+	claims    *postgres.ClaimStore
+	checks    map[string]func(context.Context) error // by name of the dependency
+}
+
+// Pipelines implements serve.Status.
+func (v *statusView) Pipelines() []*pipelines.Description { return v.described }
+
+// Ledger implements serve.Status.
+func (v *statusView) Ledger(ctx context.Context) ([]serve.LedgerRow, error) {
+	return ledgerOf(ctx, v.claims)
+}
+
+// describe shows the pipelines of the files, and what runs beside them: archives and the commands of people.
+func describe(specs []*pipelines.Spec, c *pipelines.Components, plans []*engine.Plan) ([]*pipelines.Description, error) {
+	var all []*pipelines.Description
+	for _, s := range specs {
+		d, err := pipelines.Describe(s, c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	for _, p := range plans {
+		if !slices.ContainsFunc(all, func(d *pipelines.Description) bool { return d.Instance == p.Instance }) {
+			all = append(all, describePlan(p))
+		}
+	}
+	slices.SortFunc(all, func(x, y *pipelines.Description) int { return strings.Compare(x.Name, y.Name) })
+	return all, nil
+}
+
+// describePlan describes a plan that comes from no file.
+func describePlan(p *engine.Plan) *pipelines.Description {
+	d := &pipelines.Description{Name: p.Pipeline, Instance: p.Instance, About: "Every record as it came, in Parquet.", Topics: p.Stages[0].Topics}
+	output := pipelines.Node{ID: "archive " + p.Pipeline, Kind: "archive", Label: "raw archive", Stage: p.Stages[0].Name}
+	if slices.Contains(d.Topics, alerts.CommandsTopic) {
+		d.About = "Instructions of people, such as acknowledgements."
+		output = pipelines.Node{ID: "alerts", Kind: "alerts", Label: "alerts", Stage: p.Stages[0].Name, Detail: "acknowledgements"}
+	}
+	for _, t := range d.Topics {
+		d.Nodes = append(d.Nodes, pipelines.Node{ID: "topic " + t, Kind: "topic", Label: t})
+		d.Edges = append(d.Edges, pipelines.Edge{From: "topic " + t, To: output.ID})
+	}
+	d.Nodes = append(d.Nodes, output)
+	return d
 }
 
 // Status implements serve.Status.

@@ -19,7 +19,6 @@ import (
 	"github.com/tidewatch/tidewatch/internal/objects"
 	"github.com/tidewatch/tidewatch/internal/obs"
 	"github.com/tidewatch/tidewatch/pipelines"
-	"github.com/tidewatch/tidewatch/serve"
 	sinkkafka "github.com/tidewatch/tidewatch/sinks/kafka"
 	"github.com/tidewatch/tidewatch/sinks/postgres"
 	"github.com/tidewatch/tidewatch/sinks/redis"
@@ -45,7 +44,9 @@ type worker struct {
 	redis    *redis.Client
 	refill   *refiller
 	objects  stream.Objects
+	specs    []*pipelines.Spec
 	plans    []*engine.Plan
+	view     *statusView // for the API
 	runner   *engine.Runner
 	metrics  *obs.Metrics
 	closers  []func() error
@@ -68,6 +69,11 @@ func (w *worker) open(ctx context.Context) (err error) {
 		return err
 	}
 	w.plans = append(w.plans, commandsPlan(w.db.Alerts()))
+	described, err := describe(w.specs, c, w.plans)
+	if err != nil {
+		return fail(exitUsage, err)
+	}
+	w.view = &statusView{worker: w.id, plans: w.plans, described: described, claims: w.db.Claims()}
 	return w.openSource(ctx)
 }
 
@@ -149,11 +155,13 @@ func (w *worker) loadPlans(c *pipelines.Components) ([]*engine.Plan, error) {
 	if err != nil {
 		return nil, fail(exitUsage, err)
 	}
+	w.specs = specs
 	slot := w.slot
 	if slot == 0 {
 		slot = pipelines.CutSlot
 	}
 	plans := pipelines.Archives(specs, c, slot)
+	controls := newControlArchive(plans, w.objects, w.slot)
 	for _, s := range specs {
 		w.refill.wanted = w.refill.wanted || slices.ContainsFunc(s.Sinks, func(s pipelines.Sink) bool { return s.Kind == pipelines.RedisSink })
 		p, err := pipelines.Compile(s, c)
@@ -161,7 +169,7 @@ func (w *worker) loadPlans(c *pipelines.Components) ([]*engine.Plan, error) {
 			return nil, fail(exitUsage, err)
 		}
 		if p != nil {
-			plans = append(plans, p)
+			plans = append(plans, controls.plan(p))
 		}
 	}
 	if len(plans) == 0 {
@@ -238,11 +246,10 @@ func (i internalWriter) Append(ctx context.Context, partition int32, value []byt
 func (w *worker) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	view := &statusView{worker: w.id, tasks: w.runner.Status, plans: w.plans, checks: map[string]func(context.Context) error{
-		"Redis": w.redis.Ping, "Postgres": w.db.Ping,
-	}}
+	w.view.tasks = w.runner.Status
+	w.view.checks = map[string]func(context.Context) error{"Redis": w.redis.Ping, "Postgres": w.db.Ping}
 	if slices.Contains(w.roles, "worker") {
-		view.checks["content of Redis"] = w.refill.ready
+		w.view.checks["content of Redis"] = w.refill.ready
 	}
 	api, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.config.HTTP.Listen)
 	if err != nil {
@@ -251,6 +258,10 @@ func (w *worker) run(ctx context.Context) error {
 	admin, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.config.HTTP.Admin)
 	if err != nil {
 		return errors.Join(fail(exitConflict, fmt.Errorf("listen for metrics: %w; choose another http.admin", err)), api.Close())
+	}
+	server, err := w.newAPI(api, w.view)
+	if err != nil {
+		return errors.Join(err, api.Close(), admin.Close())
 	}
 	w.log.Info("worker runs", "worker", w.id, "api", "http://"+api.Addr().String(), "metrics", "http://"+admin.Addr().String()+"/metrics", "pipelines", len(w.plans))
 	var wg sync.WaitGroup
@@ -262,8 +273,8 @@ func (w *worker) run(ctx context.Context) error {
 			}
 		})
 	}
-	part(0, serve.New(serve.Config{Listener: api, Status: view, Alerts: w.db.Alerts(), Log: w.log}).Run)
-	part(1, func(ctx context.Context) error { return obs.Serve(ctx, admin, w.metrics) })
+	part(0, server.Run)
+	part(1, func(ctx context.Context) error { return obs.Serve(ctx, admin, w.metrics, server.Metrics()) })
 	if slices.Contains(w.roles, "worker") {
 		part(2, func(ctx context.Context) error {
 			err := w.runner.Run(ctx)

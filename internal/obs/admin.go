@@ -25,9 +25,10 @@ import (
 
 func itoa(n int32) string { return strconv.Itoa(int(n)) }
 
-// Serve serves /metrics and /debug/pprof on the admin address until ctx is done.
-func Serve(ctx context.Context, l net.Listener, m *Metrics) error {
+// Serve serves /metrics, also of further collectors, and /debug/pprof on the admin address until ctx is done.
+func Serve(ctx context.Context, l net.Listener, m *Metrics, more ...prometheus.Collector) error {
 	reg := prometheus.NewRegistry()
+	reg.MustRegister(more...)
 	reg.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidewatch/tidewatch/internal/clock"
+	"github.com/tidewatch/tidewatch/internal/kafkaclient"
+	"github.com/tidewatch/tidewatch/serve"
+	sinkkafka "github.com/tidewatch/tidewatch/sinks/kafka"
+	"github.com/tidewatch/tidewatch/sinks/postgres"
+	"github.com/tidewatch/tidewatch/sinks/redis"
+	"github.com/tidewatch/tidewatch/stream"
+)
+
+// newAPI is the API of the worker.
+func (w *worker) newAPI(l net.Listener, view *statusView) (*serve.Server, error) {
+	var tokens []serve.Token
+	if file := w.config.HTTP.Tokens; file != "" {
+		var err error
+		if tokens, err = serve.LoadTokens(file); err != nil {
+			return nil, fail(exitUsage, err)
+		}
+	}
+	s, err := serve.New(serve.Config{
+		Listener: l, Status: view, Alerts: w.db.Alerts(), Rollups: rollupsView{w.redis}, Log: logView{kafkaConfig(w.config.Kafka), w.producer},
+		Clock: clock.System{}, Logger: w.log, Version: version, Tokens: tokens, Limits: serve.DefaultLimits(),
+	})
+	return s, fail(exitUsage, err)
+}
+
+// rollupsView shows Redis as the API wants it. It implements serve.Rollups.
+type rollupsView struct{ client *redis.Client }
+
+// Outputs implements serve.Rollups.
+func (v rollupsView) Outputs(ctx context.Context) ([]serve.RollupOutput, error) {
+	all, err := v.client.Outputs(ctx)
+	out := make([]serve.RollupOutput, len(all))
+	for i := range all {
+		out[i] = rollupOutput(&all[i])
+	}
+	return out, err
+}
+
+func rollupOutput(o *redis.Output) serve.RollupOutput {
+	r := serve.RollupOutput{Pipeline: o.Pipeline, Name: o.Name, Instance: o.Instance, Groups: o.Groups, Window: o.Window, Every: o.Every, Keep: o.Keep}
+	for _, c := range o.Columns {
+		r.Fields = append(r.Fields, stream.Field{Name: c.Name, Kind: stream.KindOf(c.Kind)})
+	}
+	return r
+}
+
+func redisOutput(r *serve.RollupOutput) redis.Output {
+	return redis.Output{
+		Pipeline: r.Pipeline, Name: r.Name, Instance: r.Instance, Columns: redis.ColumnsOf(&stream.Schema{Fields: r.Fields}), Groups: r.Groups,
+		Window: r.Window, Every: r.Every, Keep: r.Keep,
+	}
+}
+
+// Read implements serve.Rollups.
+func (v rollupsView) Read(ctx context.Context, q serve.RollupQuery) (*serve.RollupResult, error) {
+	r, err := v.client.Read(ctx, redis.Query{Output: redisOutput(&q.Output), From: q.From, To: q.To, Where: q.Where, Columns: q.Columns})
+	if err != nil {
+		return nil, err
+	}
+	out := &serve.RollupResult{Series: make([]serve.RollupSeries, len(r.Series)), CompleteThrough: r.CompleteThrough}
+	for i := range r.Series {
+		out.Series[i] = serve.RollupSeries(r.Series[i])
+	}
+	return out, nil
+}
+
+// Subscribe implements serve.Rollups.
+func (v rollupsView) Subscribe(ctx context.Context, o serve.RollupOutput, f func(serve.RollupNotice)) error {
+	return v.client.Subscribe(ctx, redisOutput(&o), func(n redis.Notice) { f(serve.RollupNotice{Windows: n.Windows, Gap: n.Gap}) })
+}
+
+// logView is the broker as the API wants it. It implements serve.Log.
+type logView struct {
+	config   kafkaclient.Config
+	producer *sinkkafka.Client
+}
+
+// Append implements serve.Log.
+func (v logView) Append(ctx context.Context, records []serve.LogRecord) ([]serve.LogPlace, []error) {
+	all := make([]sinkkafka.Record, len(records))
+	for i, r := range records {
+		all[i] = sinkkafka.Record{Topic: r.Topic, Partition: -1, Key: r.Key, Value: r.Value}
+	}
+	sent, errs := v.producer.Send(ctx, all)
+	places := make([]serve.LogPlace, len(sent))
+	for i := range sent {
+		places[i] = serve.LogPlace{Topic: sent[i].Topic, Partition: sent[i].Partition, Offset: sent[i].Offset}
+	}
+	return places, errs
+}
+
+// Record implements serve.Log.
+func (v logView) Record(ctx context.Context, at serve.LogPlace) (serve.LogEntry, error) {
+	r, err := sinkkafka.Find(ctx, v.config, at.Topic, at.Partition, at.Offset)
+	if err != nil {
+		return serve.LogEntry{}, noRecord(err)
+	}
+	return entryOf(r), nil
+}
+
+func entryOf(r *kgo.Record) serve.LogEntry {
+	e := serve.LogEntry{LogPlace: serve.LogPlace{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value}
+	for _, h := range r.Headers {
+		e.Headers = append(e.Headers, serve.RecordHeader{Key: h.Key, Value: strings.ToValidUTF8(string(h.Value), "\uFFFD")})
+	}
+	return e
+}
+
+func noRecord(err error) error {
+	if errors.Is(err, sinkkafka.ErrNoRecord) {
+		return fmt.Errorf("%w: %w", serve.ErrNoRecord, err)
+	}
+	return err
+}
+
+// Letters implements serve.Log.
+func (v logView) Letters(ctx context.Context, f serve.LetterFilter) (serve.LetterPage, error) {
+	passes := &deadFilter{f.Pipeline, f.Topic, f.Reason}
+	page, err := sinkkafka.LettersBefore(ctx, v.config, sinkkafka.Backwards{Cursor: f.Cursor, Limit: f.Limit, Budget: f.Budget, Passes: passes.passes})
+	out := serve.LetterPage{Cursor: page.Cursor, Scanned: page.Scanned, OnTopic: page.OnTopic}
+	for i := range page.Letters {
+		out.Items = append(out.Items, letterOf(&page.Letters[i]))
+	}
+	return out, err
+}
+
+// Letter implements serve.Log.
+func (v logView) Letter(ctx context.Context, partition int32, offset int64) (serve.Letter, error) {
+	l, err := sinkkafka.FindLetter(ctx, v.config, partition, offset)
+	if err != nil {
+		return serve.Letter{}, noRecord(err)
+	}
+	return letterOf(&l), nil
+}
+
+func letterOf(l *sinkkafka.PlacedLetter) serve.Letter {
+	return serve.Letter{
+		At:       serve.LogPlace{Topic: sinkkafka.DeadLetterTopic, Partition: l.AtPartition, Offset: l.AtOffset},
+		Pipeline: l.Pipeline, Topic: l.Topic, Incarnation: l.Incarnation, Reason: l.Reason, Partition: l.Partition, Offset: l.Offset,
+		Timestamp: l.Timestamp, Written: l.Written, Key: l.Key, Raw: l.Raw, Size: l.Size,
+	}
+}
+
+// ledgerOf reads the rows of all tasks.
+func ledgerOf(ctx context.Context, store *postgres.ClaimStore) (rows []serve.LedgerRow, err error) {
+	err = store.Each(ctx, func(task string, epoch int64, record []byte) error {
+		if epoch == 0 {
+			return nil
+		}
+		row, err := ledgerRowOf(task, epoch, record)
+		rows = append(rows, row)
+		return err
+	})
+	return rows, err
+}
+
+func ledgerRowOf(task string, epoch int64, record []byte) (serve.LedgerRow, error) {
+	var rec stream.Record
+	if err := json.Unmarshal(record, &rec); err != nil {
+		return serve.LedgerRow{}, fmt.Errorf("read the row of %s: %w", task, err)
+	}
+	pipeline, stage, topic, partition := placeOf(task)
+	return serve.LedgerRow{
+		Task: task, Pipeline: pipeline, Stage: stage, Topic: topic, Partition: partition, Epoch: epoch, First: rec.First, Offset: rec.At.Offset, Ledger: rec.Ledger.Map(),
+		Difference: rec.At.Offset - rec.First - rec.Ledger.Sum(),
+	}, nil
+}
+
+// placeOf takes the key of a task's row apart: INSTANCE/STAGE/TOPIC.INCARNATION/PARTITION.
+func placeOf(task string) (pipeline, stage, topic string, partition int32) {
+	parts := strings.Split(task, "/")
+	if len(parts) != 4 {
+		return task, "", "", -1
+	}
+	pipeline, _, _ = strings.Cut(parts[0], "@")
+	topic = parts[2]
+	if i := strings.LastIndexByte(topic, '.'); i >= 0 {
+		topic = topic[:i]
+	}
+	n, err := strconv.ParseInt(parts[3], 10, 32)
+	if err != nil {
+		n = -1
+	}
+	return pipeline, parts[1], topic, int32(n)
+}

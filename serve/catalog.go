@@ -1,0 +1,141 @@
+package serve
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/tidewatch/tidewatch/pipelines"
+)
+
+// Families of outputs: which question about metrics they answer.
+const (
+	systemFamily      = "system"
+	securityFamily    = "security"
+	performanceFamily = "performance"
+	customFamily      = "custom"
+)
+
+// Words of event types and of their fields that give an output its family.
+const (
+	metricEvent    = "metric"
+	securityEvent  = "security"
+	nameField      = "name"
+	classField     = "class"
+	hostColumn     = "host"
+	serviceColumn  = "service"
+	filesystemWord = "filesystem"
+	diskType       = "disk"
+)
+
+// target is an output: how the store knows it, and what its pipeline says about it.
+type target struct {
+	store RollupOutput
+	info  OutputInfo
+	// exact tells for each value column whether what it is computed of is never null, so that count() counts it.
+	exact []bool
+}
+
+// targets lists all outputs that are stored.
+func (s *Server) targets(ctx context.Context) ([]target, error) {
+	stored, err := s.c.Rollups.Outputs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	described := s.c.Status.Pipelines()
+	all := make([]target, len(stored))
+	for i := range stored {
+		all[i] = targetOf(&stored[i], described)
+	}
+	return all, nil
+}
+
+// targetOf describes an output. One whose pipeline is not configured any more can still be read window by window.
+func targetOf(o *RollupOutput, described []*pipelines.Description) target {
+	t := target{store: *o, exact: make([]bool, len(o.Fields)-o.Groups), info: OutputInfo{
+		Pipeline: o.Pipeline, Output: o.Name, Name: o.Pipeline + "." + o.Name, Family: customFamily, Window: Span(o.Window), Keep: Span(o.Keep),
+		Groups: make([]string, o.Groups), Columns: make([]ColumnInfo, 0, len(o.Fields)-o.Groups),
+	}}
+	for i := range o.Groups {
+		t.info.Groups[i] = o.Fields[i].Name
+	}
+	for _, f := range o.Fields[o.Groups:] {
+		t.info.Columns = append(t.info.Columns, ColumnInfo{Name: f.Name})
+	}
+	i := slices.IndexFunc(described, func(d *pipelines.Description) bool { return d.Name == o.Pipeline })
+	if i < 0 {
+		return t
+	}
+	t.functions(described[i])
+	t.classify(described[i])
+	return t
+}
+
+func (t *target) functions(d *pipelines.Description) {
+	i := slices.IndexFunc(d.Rollups, func(r pipelines.Rollup) bool { return r.Output == t.store.Name })
+	if i < 0 {
+		return
+	}
+	for k := range t.info.Columns {
+		c := &t.info.Columns[k]
+		if j := slices.IndexFunc(d.Rollups[i].Columns, func(r pipelines.RollupColumn) bool { return r.Name == c.Name }); j >= 0 {
+			r := &d.Rollups[i].Columns[j]
+			c.Function, c.Of, t.exact[k] = r.Function, r.Of, r.Always
+		}
+	}
+}
+
+// classify finds out what the output is about: its filters say which metric or class of events it sees.
+func (t *target) classify(d *pipelines.Description) {
+	info := &t.info
+	if name := d.Demands[nameField]; name != "" && d.Event == metricEvent {
+		info.Name = name
+	}
+	info.Unit = unitOf(info.Name)
+	first, rest, _ := strings.Cut(info.Name, ".")
+	second, _, _ := strings.Cut(rest, ".")
+	switch {
+	case d.Event == securityEvent:
+		info.Family, info.Type = securityFamily, d.Demands[classField]
+	case first == "system" || first == "process":
+		info.Family, info.Type = systemFamily, second
+		if second == filesystemWord {
+			info.Type = diskType
+		}
+	case slices.Contains(info.Groups, serviceColumn):
+		info.Family, info.Type = performanceFamily, info.Name
+	}
+}
+
+// is reports whether one of the words chooses the output.
+func (t *target) is(words []string) bool {
+	return slices.ContainsFunc(words, func(w string) bool {
+		return w == t.info.Type || w == t.info.Name || w == t.info.Pipeline || w == t.info.Output || w == filesystemWord && t.info.Type == diskType
+	})
+}
+
+// unitOf is the unit of a metric whose name follows the conventions of OpenTelemetry, in UCUM; "" if the name does not
+// tell. Rollups do not keep the unit of their events.
+func unitOf(name string) string {
+	switch _, last, _ := cutLast(name, '.'); last {
+	case "utilization", "ratio":
+		return "1"
+	case "duration", "latency":
+		return "ms"
+	case "usage", "memory", "bytes", "size", "rss", "heap":
+		return "By"
+	case "seconds", "uptime":
+		return "s"
+	case "io":
+		return "By"
+	}
+	return ""
+}
+
+func cutLast(s string, sep byte) (front, back string, ok bool) {
+	i := strings.LastIndexByte(s, sep)
+	if i < 0 {
+		return "", s, false
+	}
+	return s[:i], s[i+1:], true
+}

@@ -1,0 +1,145 @@
+package serve
+
+import "time"
+
+// PipelineList is the body of the list of pipelines.
+type PipelineList struct {
+	Items []PipelineInfo `json:"items"`
+}
+
+// PipelineInfo is a pipeline and how it stands on this worker.
+type PipelineInfo struct {
+	Name            string           `json:"name"`
+	About           string           `json:"about"`
+	Instance        string           `json:"instance" doc:"Name and version; empty if it only asks for the archive."`
+	State           string           `json:"state" doc:"running, starting, failed; idle if no partition is on this worker."`
+	Problem         string           `json:"problem,omitempty"`
+	Lag             *int64           `json:"lag" doc:"Records of all partitions; null while unknown."`
+	LagSeconds      float64          `json:"lag_seconds" doc:"Of the slowest partition."`
+	Watermark       *Instant         `json:"watermark" doc:"The lowest of all partitions."`
+	CompleteThrough *Instant         `json:"complete_through"`
+	Ledger          map[string]int64 `json:"ledger"`
+	LedgerDiff      int64            `json:"ledger_diff" doc:"0, or a defect."`
+	Partitions      int              `json:"partitions" doc:"Tasks on this worker."`
+	Topics          []string         `json:"topics"`
+	Alerts          []string         `json:"alerts" doc:"Names of its rules."`
+}
+
+// PipelineDetail is a pipeline with its plan.
+type PipelineDetail struct {
+	PipelineInfo
+	File    string            `json:"file" doc:"Where it was read."`
+	Source  string            `json:"source" doc:"The file's text."`
+	Time    PipelineTime      `json:"time"`
+	Graph   Graph             `json:"graph"`
+	Rules   []RuleInfo        `json:"rules"`
+	Outputs []OutputInfo      `json:"outputs"`
+	Tasks   []PartitionStatus `json:"tasks"`
+}
+
+// PipelineTime is how its progress follows from events.
+type PipelineTime struct {
+	OutOfOrder      Span `json:"out_of_order"`
+	AllowedLateness Span `json:"allowed_lateness"`
+}
+
+// Graph is the plan of a pipeline to draw, in topological order.
+type Graph struct {
+	Nodes []GraphNode `json:"nodes"`
+	Edges []GraphEdge `json:"edges"`
+}
+
+// GraphNode is a topic, a step or an output.
+type GraphNode struct {
+	ID     string `json:"id"`
+	Kind   string `json:"kind" doc:"topic, step, output, alerts or archive."`
+	Label  string `json:"label"`
+	Stage  string `json:"stage,omitempty" doc:"Of a step or output: stages are separated by topics."`
+	Detail string `json:"detail,omitempty" doc:"What it does, in words."`
+}
+
+// GraphEdge is the way of the rows.
+type GraphEdge struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// RuleInfo is an alert rule as its author wrote it.
+type RuleInfo struct {
+	Name          string            `json:"name"`
+	When          string            `json:"when"`
+	For           Span              `json:"for"`
+	KeepFiringFor Span              `json:"keep_firing_for"`
+	Severity      string            `json:"severity"`
+	Summary       string            `json:"summary"`
+	Labels        map[string]string `json:"labels"`
+}
+
+// LedgerAnswer is what became of every offset, of all workers, as of the newest claims.
+type LedgerAnswer struct {
+	Items      []LedgerRow      `json:"items"`
+	Total      map[string]int64 `json:"total"`
+	Difference int64            `json:"difference" doc:"Sum of the absolute differences: 0, or a defect."`
+}
+
+// LedgerRow is the ledger of one task.
+type LedgerRow struct {
+	Task       string           `json:"task"`
+	Pipeline   string           `json:"pipeline"`
+	Stage      string           `json:"stage"`
+	Topic      string           `json:"topic"`
+	Partition  int32            `json:"partition"`
+	Epoch      int64            `json:"epoch"`
+	First      int64            `json:"first" doc:"The first offset that counts."`
+	Offset     int64            `json:"offset" doc:"The next offset to read."`
+	Ledger     map[string]int64 `json:"ledger"`
+	Difference int64            `json:"difference" doc:"Offsets passed less the sum of the ledger."`
+}
+
+// LetterList is a page of dead letters, newest first.
+type LetterList struct {
+	Items      []LetterInfo `json:"items"`
+	NextCursor string       `json:"next_cursor,omitempty"`
+	Scanned    int          `json:"scanned" doc:"Letters that were looked at for this page."`
+	OnTopic    int64        `json:"on_topic" doc:"Letters on the topic, repeats included."`
+}
+
+// LetterInfo is a record that did not decode or failed validation.
+type LetterInfo struct {
+	ID        string    `json:"id" doc:"PARTITION-OFFSET of the letter on tidewatch.dead-letters."`
+	Pipeline  string    `json:"pipeline"`
+	Topic     string    `json:"topic"`
+	Partition int32     `json:"partition"`
+	Offset    int64     `json:"offset"`
+	Reason    string    `json:"reason"`
+	Timestamp string    `json:"timestamp" doc:"The broker's, of the record."`
+	Written   time.Time `json:"written"`
+	Size      int       `json:"size" doc:"Bytes of the record's value."`
+	Preview   string    `json:"preview" doc:"The first 200 characters of the value."`
+}
+
+// LetterDetail is a dead letter with the bytes of the record.
+type LetterDetail struct {
+	LetterInfo
+	Incarnation string  `json:"incarnation,omitempty" doc:"Id of the topic."`
+	Key         *string `json:"key"`
+	Value       string  `json:"value"`
+	Encoding    string  `json:"encoding" doc:"How key and value are written: utf-8 or base64."`
+}
+
+// SessionAnswer says who asks.
+type SessionAnswer struct {
+	Name           string `json:"name"`
+	Roles          []Role `json:"roles"`
+	TokensRequired bool   `json:"tokens_required"`
+}
+
+// SessionRequest is a login of a browser.
+type SessionRequest struct {
+	Token string `json:"token"`
+}
+
+// Health is the body of /healthz and /readyz.
+type Health struct {
+	Status string `json:"status"`
+}
