@@ -167,12 +167,14 @@ func (l *layout) rowsOf(of string, got *outcome) (rows []caseRow) {
 	step, late, _ := l.stepIndex(of)
 	base := strings.TrimSuffix(of, lateSuffix)
 	groups := -1 // events have none
-	if step >= 0 && l.steps[step].Kind == WindowStep && !late {
-		groups = len(l.steps[step].Window.By)
+	if l.windowed(step, late) {
+		groups = len(l.steps[l.window].Window.By)
 	}
+	// Final rows of a first_seen are those of all groups.
+	skips := step >= 0 && l.steps[step].Kind == FirstStep
 	newest := map[string]int{}
 	for _, r := range got.rows {
-		if r.Step != base || late != (r.Batch.Phase == stream.Late) {
+		if r.Step != base || late != (r.Batch.Phase == stream.Late) || skips && r.Batch.Phase == stream.Final {
 			continue
 		}
 		for i := range r.Batch.Len() {

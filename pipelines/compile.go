@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tidewatch/tidewatch/engine"
@@ -90,7 +91,9 @@ func (b *builder) columns() error {
 			in, err = b.c.ProjectSchema(in, columnsOf(s.Project))
 		case WindowStep:
 			in, err = b.c.RollupSchema(in, b.l.windowConfig())
-		case FilterStep, DedupeStep, AlertStep:
+		case AbsenceStep:
+			in, err = b.c.AbsenceSchema(in, b.l.windowConfig().By)
+		case FilterStep, DedupeStep, FirstStep, AlertStep:
 		}
 		if err != nil {
 			return err
@@ -135,7 +138,7 @@ func (b *builder) keyed() *engine.Keyed {
 			by = values(s.Dedupe.By)
 		case WindowStep:
 			by = b.l.windowConfig().By
-		case FilterStep, ProjectStep, AlertStep:
+		case FilterStep, ProjectStep, FirstStep, AbsenceStep, AlertStep:
 			continue
 		}
 		k := &engine.Keyed{Step: i}
@@ -156,6 +159,10 @@ func (b *builder) operator(stage string, i int, partition int32) (stream.Operato
 		return b.c.NewProject(in, columnsOf(s.Project))
 	case DedupeStep:
 		return b.c.NewDedupe(in, DedupeConfig{values(s.Dedupe.By), s.Dedupe.Within.Duration, b.l.time().Lateness})
+	case FirstStep:
+		return b.c.NewFirst(in, b.l.firstConfig(s.First))
+	case AbsenceStep:
+		return b.c.NewAbsence(in, b.l.absenceConfig(s.Absence))
 	case AlertStep:
 		return b.c.NewAlert(in, b.l.rule(s.Alert, b.instance))
 	case WindowStep:
@@ -224,9 +231,11 @@ func (b *builder) sinkConfig(o laidOutput) SinkConfig {
 	}
 	if o.step >= 0 && l.steps[o.step].Kind == WindowStep && !o.late {
 		w := l.windowConfig()
-		c.Window, c.Lateness, c.Groups = w.Size, w.Lateness, len(w.By)
+		c.Window, c.Every, c.Lateness, c.Groups = w.Size, w.Every, w.Lateness, len(w.By)
 		// What comes behind the aggregates is evidence for alerts.
 		c.Schema = &stream.Schema{Fields: c.Schema.Fields[:len(w.By)+len(w.Aggregates)]}
+	} else if l.isOfGroups(o) {
+		c.Schema = shownColumns(c.Schema)
 	} else if c.Schema == b.source {
 		c.Event = l.def.String()
 	}
@@ -243,11 +252,27 @@ func (b *builder) schemaOf(o laidOutput) *stream.Schema {
 	return b.ins[o.step+1]
 }
 
+// isOfGroups reports whether an output takes rows that a step has made of those of the window.
+func (l *layout) isOfGroups(o laidOutput) bool {
+	return o.step >= 0 && (l.steps[o.step].Kind == FirstStep || l.steps[o.step].Kind == AbsenceStep)
+}
+
+// shownColumns are the columns of such rows without the evidence, which is for alerts.
+func shownColumns(s *stream.Schema) *stream.Schema {
+	n := len(s.Fields)
+	for n > 0 && strings.HasPrefix(s.Fields[n-1].Name, "_") {
+		n--
+	}
+	return &stream.Schema{Fields: s.Fields[:n]}
+}
+
 // phases are those that make sense to a sink.
 func (l *layout) phases(o laidOutput) []stream.Phase {
 	switch {
 	case o.late:
 		return []stream.Phase{stream.Late}
+	case l.isOfGroups(o):
+		return []stream.Phase{stream.Closed, stream.Revised}
 	case o.step < 0 || l.steps[o.step].Kind != WindowStep:
 		return []stream.Phase{stream.Event}
 	case o.sink.Kind == RedisSink:

@@ -37,6 +37,14 @@ type Components struct {
 	NewMerge      func(in *stream.Schema, c WindowConfig) (stream.Operator, error)
 	RollupSchema  func(in *stream.Schema, c WindowConfig) (*stream.Schema, error)
 	PartialSchema func(in *stream.Schema, c WindowConfig) (*stream.Schema, error)
+	// CellBytes is the memory that the aggregates of one group of an open window take; nil for nobody knows.
+	CellBytes func(in *stream.Schema, c WindowConfig) (int, error)
+
+	// NewFirst and NewAbsence follow the rows of a window: one passes those of new groups, the other makes rows of missing
+	// ones, whose columns AbsenceSchema tells. A file with a step that is nil is refused.
+	NewFirst      func(rollup *stream.Schema, c FirstConfig) (stream.Operator, error)
+	NewAbsence    func(rollup *stream.Schema, c AbsenceConfig) (stream.Operator, error)
+	AbsenceSchema func(rollup *stream.Schema, by []string) (*stream.Schema, error)
 
 	// NewAlert judges the rows of a window and passes them on.
 	NewAlert func(rollup *stream.Schema, r RuleConfig) (stream.Operator, error)
@@ -58,11 +66,26 @@ type DedupeConfig struct {
 	Lateness time.Duration
 }
 
-// WindowConfig describes a tumbling window.
+// FirstConfig describes a first_seen.
+type FirstConfig struct {
+	By                      []string // the group columns of the window
+	Of                      []string // those that have to be new
+	Within, Learn, Lateness time.Duration
+}
+
+// AbsenceConfig describes an absence.
+type AbsenceConfig struct {
+	By            []string // the group columns of the window
+	Every, Forget time.Duration
+}
+
+// WindowConfig describes a window.
 type WindowConfig struct {
 	Size     time.Duration
+	Every    time.Duration // from one window to the next
 	Lateness time.Duration
 	By       []string
+	Together []string // of By: groups that are equal in these have to be in one task; nil is all of By
 	// Aggregates are the computed columns in order; Expr is a call such as avg(value).
 	Aggregates []Column
 	// Evidence adds columns that name the first and the last record of a row, for alerts. They follow the aggregates.
@@ -77,9 +100,9 @@ type RuleConfig struct {
 	Name, When         string
 	For, KeepFiringFor time.Duration
 	Severity           string
-	Labels             []Column // templates
-	Summary            string   // template
-	Window             time.Duration
+	Labels             []Column      // templates
+	Summary            string        // template
+	Window             time.Duration // from one end of a window to the next
 	// Groups are the leading columns of the rollup that name the group.
 	Groups []string
 	// Topic is the source of the events, for evidence.
@@ -95,9 +118,10 @@ type SinkConfig struct {
 	Schema   *stream.Schema
 	Phases   []stream.Phase
 
-	// Of rows of a window: its length, its lateness, and how many leading columns name the group. The schema ends with the
+	// Of rows of a window: its length, the distance to the next, its lateness, and how many leading columns name the group. The schema ends with the
 	// aggregates.
 	Window   time.Duration
+	Every    time.Duration
 	Lateness time.Duration
 	Groups   int
 

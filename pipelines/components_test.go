@@ -4,6 +4,7 @@ import (
 	"github.com/tidewatch/tidewatch/alerts"
 	"github.com/tidewatch/tidewatch/operators/aggregate"
 	"github.com/tidewatch/tidewatch/operators/dedupe"
+	"github.com/tidewatch/tidewatch/operators/presence"
 	"github.com/tidewatch/tidewatch/operators/shape"
 	"github.com/tidewatch/tidewatch/operators/window"
 	"github.com/tidewatch/tidewatch/pipelines"
@@ -43,6 +44,20 @@ func components() *pipelines.Components {
 		},
 		PartialSchema: func(in *stream.Schema, c pipelines.WindowConfig) (*stream.Schema, error) {
 			return withWindow(c, func(w *window.Config) (*stream.Schema, error) { return window.PartialSchema(w, in) })
+		},
+		CellBytes: func(in *stream.Schema, c pipelines.WindowConfig) (int, error) {
+			return withWindow(c, func(w *window.Config) (int, error) { return window.CellBytes(w, in) })
+		},
+		NewFirst: func(in *stream.Schema, c pipelines.FirstConfig) (stream.Operator, error) {
+			cfg := presence.FirstConfig(c)
+			return presence.NewFirst(&cfg, in)
+		},
+		NewAbsence: func(in *stream.Schema, c pipelines.AbsenceConfig) (stream.Operator, error) {
+			cfg := presence.AbsenceConfig(c)
+			return presence.NewAbsence(&cfg, in)
+		},
+		AbsenceSchema: func(in *stream.Schema, by []string) (*stream.Schema, error) {
+			return presence.AbsenceSchema(by, in)
 		},
 		NewAlert:       newAlert,
 		ReadTransition: readTransition,
@@ -93,7 +108,7 @@ func checkAggregate(in *stream.Schema, a pipelines.Column) error {
 
 // withWindow hands a window's configuration to a constructor.
 func withWindow[T any](c pipelines.WindowConfig, build func(*window.Config) (T, error)) (none T, err error) {
-	w := &window.Config{Size: c.Size, Lateness: c.Lateness, By: c.By, Evidence: c.Evidence, Partition: c.Partition}
+	w := &window.Config{Size: c.Size, Every: c.Every, Lateness: c.Lateness, By: c.By, Together: c.Together, Evidence: c.Evidence, Partition: c.Partition}
 	for _, a := range c.Aggregates {
 		spec, err := aggregate.Parse(a.Expr)
 		if err != nil {

@@ -211,7 +211,7 @@ func (d *describer) rollups() {
 		}
 		step := &l.steps[l.window]
 		w := step.Window
-		r := Rollup{Output: step.Name.Value, Window: w.Tumbling.Duration, Keep: l.keep(o.sink), Groups: values(w.By)}
+		r := Rollup{Output: step.Name.Value, Window: w.Size(), Keep: l.keep(o.sink), Groups: values(w.By)}
 		for _, a := range w.Aggregates {
 			function, _, _ := strings.Cut(a.Expr.Value, "(")
 			of := argumentOf(a.Expr.Value)

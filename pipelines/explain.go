@@ -70,7 +70,11 @@ func (e *explainer) stage(b *builder, s *engine.Stage) {
 		e.step(b, s.Name, j)
 	}
 	if s.Internal != "" {
-		e.line(2, "writes    %s, %d partitions by hash of %s", s.Internal, s.InternalPartitions, listOr(values(e.window().By), "nothing"))
+		by := values(e.window().By)
+		if together := e.l.windowConfig().Together; together != nil {
+			by = together
+		}
+		e.line(2, "writes    %s, %d partitions by hash of %s", s.Internal, s.InternalPartitions, listOr(by, "nothing"))
 	}
 	e.outputs(b, s.Name)
 	e.line(2, "epochs    every %s, a snapshot every %s, open windows shown every %s", formatDuration(s.Interval.Epoch),
@@ -120,6 +124,14 @@ func (e *explainer) stepText(s *laidStep, stage string) string {
 		return "computes " + computedText(s.Project)
 	case DedupeStep:
 		return fmt.Sprintf("drops repeats of %s within %s", strings.Join(values(s.Dedupe.By), ", "), formatDuration(s.Dedupe.Within.Duration))
+	case FirstStep:
+		text := "passes " + e.newText(s.First) + " that no window within " + formatDuration(s.First.Within.Duration) + " had"
+		if s.First.Learn.Duration > 0 {
+			text += "; learns for " + formatDuration(s.First.Learn.Duration) + " at first"
+		}
+		return text
+	case AbsenceStep:
+		return "tells which groups have no row any more, for " + formatDuration(s.Absence.Forget.Duration)
 	case AlertStep:
 		return alertText(s.Alert)
 	case WindowStep:
@@ -129,9 +141,22 @@ func (e *explainer) stepText(s *laidStep, stage string) string {
 		return "adds the partials up: " + computedText(w.Aggregates)
 	}
 	lateness := formatDuration(e.l.time().Lateness)
-	text := fmt.Sprintf("every %s by %s: %s; late events count for %s", formatDuration(w.Tumbling.Duration), listOr(values(w.By), "nothing"), computedText(w.Aggregates), lateness)
+	span := formatDuration(w.Step())
+	if w.Hopping.IsSet() {
+		span += ", of the last " + formatDuration(w.Size()) + ","
+	}
+	text := fmt.Sprintf("every %s by %s: %s; late events count for %s", span, listOr(values(w.By), "nothing"), computedText(w.Aggregates), lateness)
 	if stage == foldStage {
 		return "partials " + text
+	}
+	return text
+}
+
+// newText says what is looked for: "country of tenant, user".
+func (e *explainer) newText(f *FirstSeen) string {
+	text := strings.Join(values(f.Of), ", ")
+	if owner := e.l.windowConfig().Together; len(owner) > 0 {
+		text += " of " + strings.Join(owner, ", ")
 	}
 	return text
 }
@@ -168,6 +193,7 @@ const (
 	textBytes     = 16 // of one string column, dictionary shared
 	alertBytes    = 64
 	dedupeBytes   = 32 // a hash of the key, its time, and free places
+	presenceBytes = 80 // table, times, evidence
 	cellOverhead  = 16
 	aggregateWord = 8
 )
@@ -182,23 +208,33 @@ func (e *explainer) state(b *builder, stage string, i int) (bytes int, per strin
 		return alertBytes + textBytes*len(e.window().By), "a group whose condition holds"
 	case WindowStep:
 		w := e.window()
-		cell := cellOverhead + aggregateWord*e.words(b)
+		cell := cellOverhead + e.cellBytes(b)
 		if stage == mergeStage {
 			return cell, "a group, open window and source partition"
 		}
 		return cell, fmt.Sprintf("a group and open window, and %d B a group", keyOverhead+textBytes*len(w.By))
+	case FirstStep:
+		return presenceBytes + textBytes*len(e.window().By), "a group in " + formatDuration(s.First.Within.Duration)
+	case AbsenceStep:
+		return presenceBytes + textBytes*len(e.window().By), "a group in " + formatDuration(s.Absence.Forget.Duration)
 	case FilterStep, ProjectStep:
 	}
 	return 0, ""
 }
 
-// words is the number of state columns of the aggregates.
-func (e *explainer) words(b *builder) int {
-	partial, err := b.c.PartialSchema(b.ins[e.l.window], e.l.windowConfig())
-	if err != nil {
-		return len(e.window().Aggregates)
+// cellBytes is what the aggregates of a group take.
+func (e *explainer) cellBytes(b *builder) int {
+	in, w := b.ins[e.l.window], e.l.windowConfig()
+	if b.c.CellBytes != nil {
+		if n, err := b.c.CellBytes(in, w); err == nil {
+			return n
+		}
 	}
-	return len(partial.Fields) - len(e.window().By)
+	partial, err := b.c.PartialSchema(in, w)
+	if err != nil {
+		return aggregateWord * len(w.Aggregates)
+	}
+	return aggregateWord * (len(partial.Fields) - len(w.By))
 }
 
 func (e *explainer) outputs(b *builder, stage string) {

@@ -36,7 +36,11 @@ type canonicalStep struct {
 	Filter  string          `json:"filter,omitempty"`
 	Columns []Column        `json:"columns,omitempty"`
 	By      []string        `json:"by,omitempty"`
-	Size    int64           `json:"size,omitempty"` // ns
+	Size    int64           `json:"size,omitempty"`  // ns
+	Every   int64           `json:"every,omitempty"` // ns, where windows overlap
+	Within  int64           `json:"within,omitempty"`
+	Learn   int64           `json:"learn,omitempty"`
+	Forget  int64           `json:"forget,omitempty"`
 	Rule    *canonicalAlert `json:"rule,omitempty"`
 }
 
@@ -93,9 +97,17 @@ func (l *layout) canonicalStep(s *laidStep) canonicalStep {
 	case ProjectStep:
 		c.Columns = columnsOf(s.Project)
 	case WindowStep:
-		c.By, c.Size, c.Columns = values(s.Window.By), int64(s.Window.Tumbling.Duration), columnsOf(s.Window.Aggregates)
+		c.By, c.Size, c.Columns = values(s.Window.By), int64(s.Window.Size()), columnsOf(s.Window.Aggregates)
+		if s.Window.Hopping.IsSet() {
+			c.Every = int64(s.Window.Step())
+		}
 	case DedupeStep:
 		c.By, c.Size = values(s.Dedupe.By), int64(s.Dedupe.Within.Duration)
+	case FirstStep:
+		c.By = values(s.First.Of)
+		c.Within, c.Learn = int64(s.First.Within.Duration), int64(s.First.Learn.Duration)
+	case AbsenceStep:
+		c.Forget = int64(s.Absence.Forget.Duration)
 	case AlertStep:
 		r := l.rule(s.Alert, "")
 		c.Rule = &canonicalAlert{r.Name, r.When, int64(r.For), int64(r.KeepFiringFor), r.Severity, r.Labels, r.Summary}

@@ -55,14 +55,6 @@ func (l *layout) stepIndex(name string) (index int, late, ok bool) {
 	return 0, false, false
 }
 
-// rollup is the schema of the window's rows, nil if there is no window or it is unknown.
-func (l *layout) rollup() *stream.Schema {
-	if l.window < 0 {
-		return nil
-	}
-	return l.steps[l.window].out
-}
-
 // own reports whether the pipeline has tasks of its own, not only the archive of its topics.
 func (l *layout) own() bool { return len(l.outputs) > 0 || l.hasAlerts() }
 
@@ -76,9 +68,42 @@ func (l *layout) rekeyed() bool { return l.window >= 0 && !l.keyed }
 // windowConfig is the window as its operators want it.
 func (l *layout) windowConfig() WindowConfig {
 	w := l.steps[l.window].Window
-	c := WindowConfig{Size: w.Tumbling.Duration, Lateness: l.spec.Time.AllowedLateness.or(DefaultAllowedLateness), By: values(w.By)}
+	c := WindowConfig{Size: w.Size(), Every: w.Step(), Lateness: l.spec.Time.AllowedLateness.or(DefaultAllowedLateness), By: values(w.By)}
 	c.Aggregates, c.Evidence = columnsOf(w.Aggregates), l.hasAlerts()
+	if i := l.first(); i >= 0 {
+		c.Together = []string{}
+		for _, name := range c.By {
+			if !hasText(l.steps[i].First.Of, name) {
+				c.Together = append(c.Together, name)
+			}
+		}
+	}
 	return c
+}
+
+// first is the index of the first_seen, -1 if there is none.
+func (l *layout) first() int {
+	return slices.IndexFunc(l.steps, func(s laidStep) bool { return s.Kind == FirstStep && s.First != nil })
+}
+
+// firstConfig is a first_seen as its operator wants it.
+func (l *layout) firstConfig(f *FirstSeen) FirstConfig {
+	return FirstConfig{By: values(l.steps[l.window].Window.By), Of: values(f.Of), Within: f.Within.Duration, Learn: f.Learn.Duration, Lateness: l.time().Lateness}
+}
+
+// absenceConfig is an absence as its operator wants it.
+func (l *layout) absenceConfig(a *Absence) AbsenceConfig {
+	w := l.steps[l.window].Window
+	return AbsenceConfig{By: values(w.By), Every: w.Step(), Forget: a.Forget.Duration}
+}
+
+// windowed reports whether the rows of a step belong to windows.
+func (l *layout) windowed(step int, late bool) bool {
+	if step < 0 || late || l.window < 0 {
+		return false
+	}
+	kind := l.steps[step].Kind
+	return kind == WindowStep || kind == FirstStep || kind == AbsenceStep
 }
 
 // columnsOf are computed columns as operators want them.
@@ -159,7 +184,7 @@ func (s *laidStep) reads() (names []string) {
 		}
 	case DedupeStep:
 		return values(s.Dedupe.By)
-	case AlertStep: // reads the rollup
+	case FirstStep, AbsenceStep, AlertStep: // read the rollup
 	}
 	return names
 }
@@ -171,5 +196,6 @@ func argumentOf(call string) string {
 		return ""
 	}
 	rest, _, _ = strings.Cut(rest, ")")
+	rest, _, _ = strings.Cut(rest, ",") // a limit may follow
 	return strings.TrimSpace(rest)
 }

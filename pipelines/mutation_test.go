@@ -97,7 +97,7 @@ func mutateRules(t *testing.T, c *pipelines.Components, name, data string, i int
 	var window time.Duration
 	for j := range steps {
 		if w := steps[j].Window; w != nil {
-			window = w.Tumbling.Duration
+			window = w.Step()
 		}
 		if steps[j].Alert == nil {
 			continue

@@ -8,7 +8,7 @@ import (
 )
 
 func stepKinds() []string {
-	return []string{string(FilterStep), string(ProjectStep), string(WindowStep), string(DedupeStep), string(AlertStep)}
+	return []string{string(FilterStep), string(ProjectStep), string(WindowStep), string(DedupeStep), string(FirstStep), string(AbsenceStep), string(AlertStep)}
 }
 
 // step reads one step: the word that says what it does, and perhaps a name.
@@ -55,6 +55,10 @@ func (r *reader) stepBody(s *Step, kind StepKind, n ast.Node) {
 		s.Window = r.window(n)
 	case DedupeStep:
 		s.Dedupe = r.dedupe(n)
+	case FirstStep:
+		s.First = r.firstSeen(n)
+	case AbsenceStep:
+		s.Absence = r.absence(n)
 	case AlertStep:
 		s.Alert = r.alert(n)
 	}
@@ -93,7 +97,15 @@ func (r *reader) computed(n ast.Node, what string) (fields []Computed) {
 func (r *reader) window(n ast.Node) *Window {
 	m := r.mapping(n, "the window")
 	w := &Window{}
-	if v := m.need("tumbling", "its length, for example 10s"); v != nil {
+	if v := m.get("hopping"); v != nil {
+		w.Hopping = r.duration(v, "`hopping`")
+		if t := m.get("tumbling"); t != nil {
+			r.report(posOf(t), 1, "a window is tumbling or hopping, not both")
+		}
+		if v := m.need("every", "how often a window begins, for example 1m"); v != nil {
+			w.Every = r.duration(v, "`every`")
+		}
+	} else if v := m.need("tumbling", "its length, for example 10s"); v != nil {
 		w.Tumbling = r.duration(v, "`tumbling`")
 	}
 	if v := m.need("by", "the fields of a group, for example [tenant, host]"); v != nil {
@@ -106,6 +118,30 @@ func (r *reader) window(n ast.Node) *Window {
 	}
 	m.done()
 	return w
+}
+
+func (r *reader) firstSeen(n ast.Node) *FirstSeen {
+	m := r.mapping(n, "the step")
+	f := &FirstSeen{}
+	if v := m.need("of", "which field of the window's `by` has to be new, for example country"); v != nil {
+		f.Of = r.texts(v, "`of`")
+	}
+	if v := m.need("within", "how long a group must not have been there to be new, for example 30d"); v != nil {
+		f.Within = r.duration(v, "`within`")
+	}
+	f.Learn = r.duration(m.get("learn"), "`learn`")
+	m.done()
+	return f
+}
+
+func (r *reader) absence(n ast.Node) *Absence {
+	m := r.mapping(n, "the step")
+	a := &Absence{}
+	if v := m.need("forget", "how long a group is missed before it is gone for good, for example 1d"); v != nil {
+		a.Forget = r.duration(v, "`forget`")
+	}
+	m.done()
+	return a
 }
 
 func (r *reader) dedupe(n ast.Node) *Dedupe {

@@ -71,8 +71,13 @@ const (
 	ProjectStep StepKind = "project"
 	WindowStep  StepKind = "window"
 	DedupeStep  StepKind = "dedupe"
+	FirstStep   StepKind = "first_seen"
+	AbsenceStep StepKind = "absence"
 	AlertStep   StepKind = "alert"
 )
+
+// followsWindow reports whether steps of the kind take the rows of a window.
+func (k StepKind) followsWindow() bool { return k == FirstStep || k == AbsenceStep || k == AlertStep }
 
 // Step is one step; the field of its kind is set.
 type Step struct {
@@ -83,17 +88,52 @@ type Step struct {
 	Project []Computed
 	Window  *Window
 	Dedupe  *Dedupe
+	First   *FirstSeen
+	Absence *Absence
 	Alert   *Alert
 }
 
 // Computed is a named expression.
 type Computed struct{ Name, Expr Text }
 
-// Window is a tumbling window and what it computes.
+// Window is a window and what it computes: Tumbling, or Hopping with Every.
 type Window struct {
 	Tumbling   Duration
+	Hopping    Duration
+	Every      Duration
 	By         []Text
 	Aggregates []Computed
+}
+
+// Size is the length of a window.
+func (w *Window) Size() time.Duration { return max(w.Tumbling.Duration, w.Hopping.Duration) }
+
+// Step is the distance from one window to the next: the length of those that do not overlap.
+func (w *Window) Step() time.Duration {
+	if w.Hopping.IsSet() {
+		return w.Every.Duration
+	}
+	return w.Tumbling.Duration
+}
+
+// length is what the file says of the length.
+func (w *Window) length() Duration {
+	if w.Hopping.IsSet() {
+		return w.Hopping
+	}
+	return w.Tumbling
+}
+
+// FirstSeen lets rows of a window pass that are new: in the fields of Of, to the rest of the group.
+type FirstSeen struct {
+	Of     []Text
+	Within Duration
+	Learn  Duration
+}
+
+// Absence tells of groups that have no row any more.
+type Absence struct {
+	Forget Duration
 }
 
 // Dedupe lets the first of equal events pass.

@@ -102,7 +102,7 @@ func (k *checker) expectedAlert(a *ExpectedAlert) {
 
 // windowEnd refuses a time at which no window ends.
 func (k *checker) windowEnd(d Duration, w *Window) {
-	size := w.Tumbling.Duration
+	size := w.Step()
 	if !d.IsSet() || size <= 0 || d.Duration%size == 0 && d.Duration > 0 {
 		return
 	}
@@ -115,7 +115,7 @@ func (k *checker) expectedRow(row *ExpectedRow, rollup bool) {
 		return
 	}
 	step, late, ok := k.l.stepIndex(row.Of.Value)
-	isRollup := ok && step >= 0 && !late && k.l.steps[step].Kind == WindowStep
+	isRollup := ok && k.l.windowed(step, late)
 	isAlert := ok && step >= 0 && k.l.steps[step].Kind == AlertStep
 	switch {
 	case !ok || isAlert:
@@ -130,7 +130,7 @@ func (k *checker) expectedRow(row *ExpectedRow, rollup bool) {
 	}
 	schema := k.schemaOf(step, late)
 	if rollup {
-		k.windowEnd(row.Time, k.l.steps[step].Window)
+		k.windowEnd(row.Time, k.l.steps[k.l.window].Window)
 	}
 	for _, f := range row.Fields {
 		if schema != nil && schema.Index(f.Name.Value) < 0 {
@@ -144,7 +144,7 @@ func (k *checker) rowSteps(rollup bool) (names []string) {
 		names = append(names, sourceStep)
 	}
 	for _, s := range k.l.steps {
-		if s.Kind != AlertStep && (s.Kind == WindowStep) == rollup {
+		if s.Kind != AlertStep && (s.Kind == WindowStep || s.Kind.followsWindow()) == rollup {
 			names = append(names, s.Name.Value)
 		}
 	}

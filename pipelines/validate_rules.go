@@ -28,9 +28,9 @@ func (k *checker) alertStep(s *laidStep) {
 		return
 	}
 	window := k.l.steps[k.l.window].Window
-	k.ruleTimes(a.For, "`for`", window.Tumbling.Duration)
-	k.ruleTimes(a.KeepFiringFor, "`keep_firing_for`", window.Tumbling.Duration)
-	rollup := k.l.rollup()
+	k.ruleTimes(a.For, "`for`", window.Step())
+	k.ruleTimes(a.KeepFiringFor, "`keep_firing_for`", window.Step())
+	rollup := s.in
 	if rollup == nil {
 		return
 	}
@@ -72,7 +72,7 @@ func (l *layout) rule(a *Alert, instance string) RuleConfig {
 		Pipeline: l.spec.Name.Value, Version: versionOf(instance),
 		Name: a.Name.Value, When: a.When.Value, For: a.For.Duration, KeepFiringFor: a.KeepFiringFor.Duration,
 		Severity: severity, Labels: columnsOf(a.Labels), Summary: a.Summary.Value,
-		Window: w.Tumbling.Duration, Groups: values(w.By), Topic: l.spec.Source.Topics[0].Value,
+		Window: w.Step(), Groups: values(w.By), Topic: l.spec.Source.Topics[0].Value,
 	}
 }
 

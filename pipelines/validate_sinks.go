@@ -55,6 +55,9 @@ func (k *checker) fits(kind SinkKind, step int, late bool) string {
 		return "only a window refuses late events"
 	case stepKind == AlertStep:
 		return "alerts are kept in Postgres without being asked for"
+	case kind == RedisSink && windowed && k.l.first() >= 0:
+		return "redis finds a group by all of its fields, but `first_seen` keeps those together that differ in `of`: leave redis out, or write " +
+			"a pipeline without `first_seen` beside this one"
 	case kind == RedisSink && !windowed:
 		return "redis holds rollups: name the window" + k.windowHint()
 	case kind == ParquetSink && !windowed && step >= 0:
@@ -87,9 +90,9 @@ func (k *checker) stepsFor(kind SinkKind) (names []string) {
 }
 
 func (k *checker) sinkSettings(sink *Sink) {
-	if keep := sink.Keep; keep.IsSet() && k.l.window >= 0 && k.l.steps[k.l.window].Window.Tumbling.IsSet() {
+	if keep := sink.Keep; keep.IsSet() && k.l.window >= 0 && k.l.steps[k.l.window].Window.length().IsSet() {
 		w := k.l.steps[k.l.window].Window
-		least := w.Tumbling.Duration + k.s.Time.AllowedLateness.or(DefaultAllowedLateness) + k.s.Time.OutOfOrder.or(DefaultOutOfOrder)
+		least := w.Size() + k.s.Time.AllowedLateness.or(DefaultAllowedLateness) + k.s.Time.OutOfOrder.or(DefaultOutOfOrder)
 		if keep.Duration < least {
 			k.report(keep.At, 1, "`keep` is shorter than a window is open (%s): rows would go before they are final", formatDuration(least))
 		}

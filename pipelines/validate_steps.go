@@ -32,6 +32,8 @@ func (k *checker) flow() {
 			k.windowStep(s)
 		case DedupeStep:
 			k.dedupeStep(s)
+		case FirstStep, AbsenceStep:
+			k.groupStep(s)
 		case AlertStep:
 			k.alertStep(s)
 		}
@@ -45,12 +47,96 @@ func (k *checker) place(i int) {
 	switch {
 	case s.Kind == AlertStep && (k.l.window < 0 || k.l.window > i):
 		k.report(s.At, 5, "an alert judges the rows of a window: put a `window` before it")
-	case s.Kind != AlertStep && s.Kind != WindowStep && k.l.window >= 0 && k.l.window < i:
+	case s.Kind.followsWindow() && (k.l.window < 0 || k.l.window > i):
+		k.report(s.At, len(s.Kind), "%s", needsWindow(s.Kind))
+	case !s.Kind.followsWindow() && s.Kind != WindowStep && k.l.window >= 0 && k.l.window < i:
 		hint := ""
 		if s.Kind == FilterStep {
 			hint = ", or the condition into `when` of an alert"
 		}
-		k.report(s.At, len(s.Kind), "after a window only alerts can follow: put the %s before it%s", s.Kind, hint)
+		k.report(s.At, len(s.Kind), "after a window only `first_seen`, `absence` and alerts can follow: put the %s before it%s", s.Kind, hint)
+	case s.Kind == FirstStep || s.Kind == AbsenceStep:
+		k.onlyOne(i)
+	}
+}
+
+// needsWindow says what a step does that stands before the window. Events of a group may be in any partition, its rows are in
+// one task.
+func needsWindow(kind StepKind) string {
+	if kind == FirstStep {
+		return "`first_seen` passes rows of a window whose groups are new: put a `window` before it, whose `by` names what has to be new"
+	}
+	return "`absence` tells which groups of a window have no row any more: put a `window` before it, whose `by` names who is missed"
+}
+
+// onlyOne refuses a second step that turns the rows of the window into others.
+func (k *checker) onlyOne(i int) {
+	s := k.l.steps[i]
+	for _, other := range k.l.steps[:i] {
+		if other.Kind == FirstStep || other.Kind == AbsenceStep {
+			k.report(s.At, len(s.Kind), "there is a `%s` already, in line %d: write a pipeline for each", other.Kind, other.At.Line)
+			return
+		}
+	}
+}
+
+// ownFields checks what a first_seen looks at: fields of the group.
+func (k *checker) ownFields(f *FirstSeen, w *Window) bool {
+	good := len(f.Of) > 0
+	for _, of := range f.Of {
+		if !hasText(w.By, of.Value) {
+			k.complain(of, "`%s` is no field of the window's `by`%s", of, suggestion(of.Value, values(w.By)))
+			good = false
+		}
+	}
+	return good
+}
+
+// firstKeys finds out whether all groups of an owner are in one partition, if the window runs in one stage.
+func (k *checker) firstKeys() {
+	i := k.l.first()
+	if i < 0 || k.l.window < 0 || !k.l.keyed {
+		return
+	}
+	w, f := &k.l.steps[k.l.window], k.l.steps[i].First
+	for _, of := range f.Of {
+		if hasText(k.s.Source.KeyedBy, w.from[of.Value]) {
+			k.l.keyed = false // then the window is re-keyed by what is left
+		}
+	}
+}
+
+// groupStep checks what follows the window and looks at its groups.
+func (k *checker) groupStep(s *laidStep) {
+	if k.l.window < 0 || !k.before(k.l.window, s) {
+		return
+	}
+	w := k.l.steps[k.l.window].Window
+	k.groupTimes(s.Step, w)
+	k.firstKeys()
+	s.out = nil
+	if len(w.By) == 0 {
+		k.report(s.At, len(s.Kind), "the window has one group of everything: name in its `by` who is looked for")
+		return
+	}
+	if s.in == nil || !w.good() {
+		return
+	}
+	var err error
+	switch {
+	case s.Kind == FirstStep && k.c.NewFirst != nil:
+		if s.out = s.in; k.ownFields(s.First, w) && s.First.Within.Duration > 0 {
+			_, err = k.c.NewFirst(s.in, k.l.firstConfig(s.First))
+		}
+	case s.Kind == AbsenceStep && k.c.NewAbsence != nil:
+		if s.out, err = k.c.AbsenceSchema(s.in, values(w.By)); err == nil && s.Absence.Forget.Duration >= w.Step() {
+			_, err = k.c.NewAbsence(s.in, k.l.absenceConfig(s.Absence))
+		}
+	default:
+		k.report(s.At, len(s.Kind), "this program was built without `%s`", s.Kind)
+	}
+	if err != nil {
+		k.report(s.At, len(s.Kind), "%s", trimVerb(err))
 	}
 }
 
@@ -118,7 +204,7 @@ func (k *checker) windowStep(s *laidStep) {
 	w := s.Window
 	s.out, s.origin = nil, nil
 	k.windowTimes(w)
-	good := k.fieldsOf(w.By, s.in) && s.in != nil && w.Tumbling.Duration > 0
+	good := k.fieldsOf(w.By, s.in) && s.in != nil && w.good()
 	for _, a := range w.Aggregates {
 		if !columnName.MatchString(a.Name.Value) {
 			k.complain(a.Name, "the name of a column has letters, digits and _ only, at most 63")

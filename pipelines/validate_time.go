@@ -11,7 +11,9 @@ const (
 	maxOutOfOrder   = day
 	maxLateness     = 7 * day
 	maxDedupe       = 7 * day
+	maxRemembered   = 366 * day
 	maxOpenWindows  = 10_000 // of one group
+	maxOverlap      = 60     // windows that hold one event
 	minEpoch        = 10 * time.Millisecond
 	maxEpoch        = 10 * time.Minute
 	maxSnapshot     = time.Hour
@@ -48,16 +50,46 @@ func (k *checker) times() {
 
 // windowTimes checks the length of the window against the lateness.
 func (k *checker) windowTimes(w *Window) {
-	if !w.Tumbling.IsSet() {
+	length := w.length()
+	if !length.IsSet() {
 		return
 	}
-	k.within(w.Tumbling, "a window", minWindow, maxWindow)
-	size := w.Tumbling.Duration
+	k.within(length, "a window", minWindow, maxWindow)
+	size, step := w.Size(), w.Step()
 	t := k.s.Time
 	span := t.AllowedLateness.or(DefaultAllowedLateness) + t.OutOfOrder.or(DefaultOutOfOrder)
 	if size >= minWindow && span/size > maxOpenWindows {
-		k.report(w.Tumbling.At, 1, "windows of %s stay open for %s, so each group holds %d of them: at most %d make sense",
+		k.report(length.At, 1, "windows of %s stay open for %s, so each group holds %d of them: at most %d make sense",
 			formatDuration(size), formatDuration(span), span/size, maxOpenWindows)
+	}
+	if !w.Every.IsSet() || step <= 0 {
+		return
+	}
+	k.within(w.Every, "`every`", minWindow, size)
+	switch {
+	case step > size: // reported
+	case size%step != 0:
+		k.report(w.Every.At, 1, "windows of %s cannot begin every %s: the length must be a multiple of it", formatDuration(size), formatDuration(step))
+	case size/step > maxOverlap:
+		k.report(w.Every.At, 1, "windows of %s that begin every %s hold each event %d times: at most %d make sense; let them begin every %s",
+			formatDuration(size), formatDuration(step), size/step, maxOverlap, formatDuration(size/maxOverlap))
+	}
+}
+
+// good reports whether the times of the window can be those of one.
+func (w *Window) good() bool {
+	size, step := w.Size(), w.Step()
+	return size > 0 && step > 0 && size%step == 0 && size/step <= maxOverlap
+}
+
+// groupTimes checks the horizons of what follows a window.
+func (k *checker) groupTimes(s *Step, w *Window) {
+	if f := s.First; f != nil {
+		k.within(f.Within, "`within`", max(w.Step(), minWindow), maxRemembered)
+		k.within(f.Learn, "`learn`", 0, maxRemembered)
+	}
+	if a := s.Absence; a != nil {
+		k.within(a.Forget, "`forget`", max(w.Step(), minWindow), maxRemembered)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/tidewatch/tidewatch/engine"
 	"github.com/tidewatch/tidewatch/operators/aggregate"
 	"github.com/tidewatch/tidewatch/operators/dedupe"
+	"github.com/tidewatch/tidewatch/operators/presence"
 	"github.com/tidewatch/tidewatch/operators/shape"
 	"github.com/tidewatch/tidewatch/operators/window"
 	"github.com/tidewatch/tidewatch/pipelines"
@@ -51,6 +52,14 @@ func components(s stores) *pipelines.Components {
 		PartialSchema: func(in *stream.Schema, c pipelines.WindowConfig) (*stream.Schema, error) {
 			return withWindow(c, in, window.PartialSchema)
 		},
+		CellBytes: func(in *stream.Schema, c pipelines.WindowConfig) (int, error) {
+			return withWindow(c, in, window.CellBytes)
+		},
+		NewFirst:   newFirst,
+		NewAbsence: newAbsence,
+		AbsenceSchema: func(in *stream.Schema, by []string) (*stream.Schema, error) {
+			return presence.AbsenceSchema(by, in)
+		},
 		NewAlert:       newAlert,
 		ReadTransition: readTransition,
 		NewSink:        s.newSink,
@@ -85,7 +94,7 @@ func checkAggregate(in *stream.Schema, a pipelines.Column) error {
 
 // windowConfig is what the window package calls a window.
 func windowConfig(c pipelines.WindowConfig) (*window.Config, error) {
-	w := &window.Config{Size: c.Size, Lateness: c.Lateness, By: c.By, Evidence: c.Evidence, Partition: c.Partition}
+	w := &window.Config{Size: c.Size, Every: c.Every, Lateness: c.Lateness, By: c.By, Together: c.Together, Evidence: c.Evidence, Partition: c.Partition}
 	for _, a := range c.Aggregates {
 		spec, err := aggregate.Parse(a.Expr)
 		if err != nil {
@@ -118,6 +127,16 @@ func newMerge(in *stream.Schema, c pipelines.WindowConfig) (stream.Operator, err
 	return withWindow(c, in, func(w *window.Config, in *stream.Schema) (*window.Merge, error) {
 		return window.NewMerge(&window.MergeConfig{Config: *w, In: in})
 	})
+}
+
+func newFirst(in *stream.Schema, c pipelines.FirstConfig) (stream.Operator, error) {
+	cfg := presence.FirstConfig(c)
+	return presence.NewFirst(&cfg, in)
+}
+
+func newAbsence(in *stream.Schema, c pipelines.AbsenceConfig) (stream.Operator, error) {
+	cfg := presence.AbsenceConfig(c)
+	return presence.NewAbsence(&cfg, in)
 }
 
 func newAlert(rollup *stream.Schema, r pipelines.RuleConfig) (stream.Operator, error) {
@@ -174,7 +193,7 @@ func redisSink(c pipelines.SinkConfig, t engine.TaskContext) redis.SinkConfig {
 		Task: t.Task, Partitions: t.Partitions,
 		Output: redis.Output{
 			Pipeline: c.Pipeline, Name: c.Output, Instance: c.Instance, Columns: redis.ColumnsOf(c.Schema), Groups: c.Groups,
-			Window: c.Window, Every: c.Window, Keep: c.Keep,
+			Window: c.Window, Every: c.Every, Keep: c.Keep,
 		},
 	}
 }

@@ -208,7 +208,7 @@ func (a *Absence) Size() (bytes, groups int64) {
 
 // Snapshot implements stream.Operator.
 func (a *Absence) Snapshot(w *stream.StateWriter) error {
-	a.memory.snapshot(w)
+	a.memory.snapshot(w, "groups")
 	w.Int(int64(a.every))
 	w.Int(int64(a.judged))
 	return nil
@@ -216,7 +216,7 @@ func (a *Absence) Snapshot(w *stream.StateWriter) error {
 
 // Restore implements stream.Operator.
 func (a *Absence) Restore(r *stream.StateReader) error {
-	if err := a.memory.restore(r); err != nil {
+	if err := a.memory.restore(r, "groups"); err != nil {
 		return err
 	}
 	if every := r.Int(); r.Err() == nil && every != int64(a.every) {

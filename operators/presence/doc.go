@@ -3,11 +3,12 @@
 //
 //	steps:
 //	  - window: {tumbling: 1m, by: [tenant, user, country], aggregate: {logins: count()}}
-//	  - first_seen: {within: 30d, learn: 1d}
+//	  - first_seen: {of: country, within: 30d, learn: 1d}
 //	  - alert: {name: LoginFromNewCountry, when: logins >= 1}
 //
 // They work on rows of windows and not on events, for two reasons. Behind a re-keying the rows of a group are all in one
-// task, closed in an order that follows from the logs; so nothing has to be known of how the producers key. And a
+// task, closed in an order that follows from the logs; so nothing has to be known of how the producers key. (A First needs all
+// groups of an owner in one task: window.Config.Together sees to that.) And a
 // window has one row where there may be thousands of events, so what is remembered is touched rarely.
 //
 // # What is remembered

@@ -37,7 +37,7 @@ func minute(n int, countries ...string) *stream.Batch {
 
 // What the first minutes show is learned; then a country passes that was not there within the hour before.
 func ExampleFirst() {
-	op, err := presence.NewFirst(&presence.FirstConfig{By: []string{"country"}, Within: time.Hour, Learn: 2 * time.Minute}, logins)
+	op, err := presence.NewFirst(&presence.FirstConfig{By: []string{"country"}, Of: []string{"country"}, Within: time.Hour, Learn: 2 * time.Minute}, logins)
 	if err != nil {
 		fmt.Println(err)
 		return

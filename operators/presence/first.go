@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tidewatch/tidewatch/stream"
@@ -12,14 +13,27 @@ import (
 // FirstConfig declares a First.
 type FirstConfig struct {
 	By       []string      // group columns of the window
+	Of       []string      // of By: what has to be new to the rest of By, its owner
 	Within   time.Duration // a group is new if no window that ended less than this before had a row of it
-	Learn    time.Duration // for so long after the first window of the task everything is learned and nothing passes
+	Learn    time.Duration // for so long after the first window of an owner all of its groups are learned, and none passes
 	Lateness time.Duration // allowed lateness of the window
+}
+
+// Owner is By without Of.
+func (c *FirstConfig) Owner() []string {
+	return slices.DeleteFunc(slices.Clone(c.By), func(name string) bool { return slices.Contains(c.Of, name) })
 }
 
 // Validate checks what does not depend on the rows.
 func (c *FirstConfig) Validate() error {
+	for _, name := range c.Of {
+		if !slices.Contains(c.By, name) {
+			return fmt.Errorf("check first_seen: %q is no group column; there are %s", name, strings.Join(c.By, ", "))
+		}
+	}
 	switch {
+	case len(c.Of) == 0:
+		return errors.New("check first_seen: it does not say what has to be new: name a group column")
 	case c.Within <= 0:
 		return fmt.Errorf("check first_seen: within is %v, it must be above 0", c.Within)
 	case c.Learn < 0:
@@ -31,20 +45,21 @@ func (c *FirstConfig) Validate() error {
 }
 
 // First passes the rows of a window whose groups are new: no window that ended less than Within before had a row of the
-// group. It is a stream.Operator on window rows, used from the task's goroutine.
+// group. A group is something of an owner, such as a country of a user; what the owner shows in its first time, Learn, is
+// taken for usual. It is a stream.Operator on window rows, used from the task's goroutine. All groups of an owner must be
+// in its task.
 //
 //   - Closed rows of new groups go on. All of them are remembered.
 //   - Revised rows go on if the row of that group and window did, so that followers learn of the change. The others
 //     teach only.
 //   - Final rows go on as they are: they tell followers that a window does not change any more. Live rows end here.
 //
-// Learning begins with the first window that the task closes. A pipeline that filters all but rare events away may close its first
-// window with the event that matters; so conditions belong into the rule behind, not into a filter before.
+// An owner that has not been there for Within is unknown when it comes back, and learns anew.
 type First struct {
 	within, learn, lateness stream.Time
 
 	memory *memory
-	begin  stream.Time // end of the first window
+	owners *memory     // the second word is the end of the first window
 	swept  stream.Time // progress when groups were forgotten last
 	passes []pass      // into windows that may still be revised, in their order
 	out    *stream.Batch
@@ -67,9 +82,13 @@ func NewFirst(cfg *FirstConfig, rollup *stream.Schema) (*First, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile first_seen: %w", err)
 	}
+	owners, err := newMemory(cfg.Owner(), rollup, 2)
+	if err != nil {
+		return nil, fmt.Errorf("compile first_seen: %w", err)
+	}
 	return &First{
 		within: stream.Time(cfg.Within), learn: stream.Time(cfg.Learn), lateness: stream.Time(cfg.Lateness),
-		memory: m, begin: stream.NoTime, swept: stream.NoTime, out: stream.NewBatch(rollup),
+		memory: m, owners: owners, swept: stream.NoTime, out: stream.NewBatch(rollup),
 	}, nil
 }
 
@@ -101,14 +120,12 @@ func (f *First) Process(b *stream.Batch, out stream.Emitter) error {
 // closed remembers the rows and chooses those that are new.
 func (f *First) closed(b *stream.Batch) {
 	end := b.Window.End
-	if f.begin == stream.NoTime {
-		f.begin = end
-	}
-	learning := end-f.begin < f.learn
+	owners := f.noteOwners(b)
 	for i, id := range f.memory.resolve(b) {
 		last := f.memory.last(id)
 		f.memory.note(id, end)
-		if learning || last != stream.NoTime && end-last < f.within {
+		begin := stream.Time(f.owners.of(owners[i])[1])
+		if end-begin < f.learn || last != stream.NoTime && end-last < f.within {
 			continue
 		}
 		f.passes = append(f.passes, pass{end, id})
@@ -116,8 +133,21 @@ func (f *First) closed(b *stream.Batch) {
 	}
 }
 
+// noteOwners remembers the owners of the rows.
+func (f *First) noteOwners(b *stream.Batch) []uint32 {
+	ids, end := f.owners.resolve(b), b.Window.End
+	for _, id := range ids {
+		if last := f.owners.last(id); last == stream.NoTime || end-last >= f.within {
+			f.owners.of(id)[1] = uint64(end)
+		}
+		f.owners.note(id, end)
+	}
+	return ids
+}
+
 // revised chooses the rows that passed when their window was closed.
 func (f *First) revised(b *stream.Batch) {
+	f.noteOwners(b)
 	ids := f.memory.resolve(b)
 	f.mark(b.Window.End, true)
 	for i, id := range ids {
@@ -159,20 +189,22 @@ func (f *First) Advance(to stream.Advance, _ stream.Emitter) error {
 		return nil
 	}
 	f.swept = to.RecordMark
-	f.memory.forget(to.RecordMark - max(f.within, f.lateness))
+	until := to.RecordMark - f.within - f.lateness
+	f.memory.forget(until)
+	f.owners.forget(until)
 	return nil
 }
 
 // Size implements stream.Sized.
 func (f *First) Size() (bytes, groups int64) {
-	return f.memory.bytes() + int64(16*cap(f.passes)+cap(f.passed)+4*cap(f.rows)), int64(f.memory.groups.Live())
+	return f.memory.bytes() + f.owners.bytes() + int64(16*cap(f.passes)+cap(f.passed)+4*cap(f.rows)), int64(f.memory.groups.Live())
 }
 
 // Snapshot implements stream.Operator.
 func (f *First) Snapshot(w *stream.StateWriter) error {
-	f.memory.snapshot(w)
+	f.memory.snapshot(w, "groups")
+	f.owners.snapshot(w, "owners")
 	w.Int(int64(f.within))
-	w.Int(int64(f.begin))
 	w.Int(int64(f.swept))
 	w.Uint(uint64(len(f.passes)))
 	for _, p := range f.passes {
@@ -184,14 +216,17 @@ func (f *First) Snapshot(w *stream.StateWriter) error {
 
 // Restore implements stream.Operator.
 func (f *First) Restore(r *stream.StateReader) error {
-	if err := f.memory.restore(r); err != nil {
+	if err := f.memory.restore(r, "groups"); err != nil {
+		return err
+	}
+	if err := f.owners.restore(r, "owners"); err != nil {
 		return err
 	}
 	if within := r.Int(); r.Err() == nil && within != int64(f.within) {
 		return fmt.Errorf("restore presence: the snapshot looks back %v, not %v: it belongs to another pipeline version",
 			time.Duration(within), time.Duration(f.within))
 	}
-	f.begin, f.swept = stream.Time(r.Int()), stream.Time(r.Int())
+	f.swept = stream.Time(r.Int())
 	for range r.Len(2) {
 		end, id := stream.Time(r.Int()), r.Uint()
 		if id >= uint64(len(f.memory.held)) || !f.memory.held[id] {

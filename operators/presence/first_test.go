@@ -28,13 +28,26 @@ func firstOracle(cfg *presence.FirstConfig, steps []step) (lines []string) {
 		passed bool
 	}
 	var seen []row
-	begin := stream.NoTime
+	owner := func(g group) group {
+		if slices.Contains(cfg.Of, "user") {
+			g.user = 0
+		}
+		if slices.Contains(cfg.Of, "port") {
+			g.port = 0
+		}
+		return g
+	}
+	begin, last := map[group]stream.Time{}, map[group]stream.Time{}
+	note := func(o group, end stream.Time) stream.Time {
+		if before, ok := last[o]; !ok || end-before >= stream.Time(cfg.Within) {
+			begin[o] = end
+		}
+		last[o] = max(last[o], end)
+		return begin[o]
+	}
 	out := &transcript{lines: &lines}
 	for i := range steps {
 		s := &steps[i]
-		if s.phase == stream.Closed && len(s.groups) > 0 && begin == stream.NoTime {
-			begin = s.end
-		}
 		var pass []group
 		for _, g := range s.groups {
 			known, passed := false, false
@@ -44,12 +57,14 @@ func firstOracle(cfg *presence.FirstConfig, steps []step) (lines []string) {
 			}
 			switch s.phase {
 			case stream.Closed:
-				isNew := !known && s.end-begin >= stream.Time(cfg.Learn)
+				since := s.end - note(owner(g), s.end)
+				isNew := !known && since >= stream.Time(cfg.Learn)
 				seen = append(seen, row{g, s.end, isNew})
 				if isNew {
 					pass = append(pass, g)
 				}
 			case stream.Revised:
+				note(owner(g), s.end)
 				seen = append(seen, row{g, s.end, false})
 				if passed {
 					pass = append(pass, g)
@@ -68,8 +83,8 @@ func firstOracle(cfg *presence.FirstConfig, steps []step) (lines []string) {
 func TestFirst(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := &presence.FirstConfig{
-			By: by, Within: time.Duration(every) * time.Duration(rapid.SampledFrom([]int{1, 2, 3, 5, 20}).Draw(t, "within")),
-			Learn: time.Duration(every) * time.Duration(rapid.IntRange(0, 3).Draw(t, "learn")), Lateness: time.Duration(lateness),
+			By: by, Of: rapid.SampledFrom([][]string{{"port"}, {"user"}, {"user", "port"}}).Draw(t, "of"), Within: time.Duration(every) * time.Duration(rapid.SampledFrom([]int{1, 2, 3, 5, 20}).Draw(t, "within")),
+			Learn: time.Duration(every) * time.Duration(rapid.IntRange(0, 6).Draw(t, "learn")), Lateness: time.Duration(lateness),
 		}
 		steps := drawSteps(t)
 		got := run(t, true, func() stream.Operator { return newFirst(t, cfg) }, steps)
@@ -81,7 +96,7 @@ func TestFirst(t *testing.T) {
 
 // Groups that nothing depends on any more take no memory.
 func TestFirstForgets(t *testing.T) {
-	op, err := presence.NewFirst(&presence.FirstConfig{By: by, Within: time.Minute}, rollup)
+	op, err := presence.NewFirst(&presence.FirstConfig{By: by, Of: by, Within: time.Minute}, rollup)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,10 +117,12 @@ func TestFirstForgets(t *testing.T) {
 
 func TestFirstConfigFaults(t *testing.T) {
 	for want, cfg := range map[string]presence.FirstConfig{
-		"within is 0s":                   {By: by},
-		"lateness is -1s":                {By: by, Within: time.Minute, Lateness: -time.Second},
-		"learn is -1s":                   {By: by, Within: time.Minute, Learn: -time.Second},
-		`column "usr" is not in the row`: {By: []string{"usr"}, Within: time.Minute},
+		"within is 0s":                   {By: by, Of: by},
+		"it does not say":                {By: by, Within: time.Minute},
+		`"prot" is no group column`:      {By: by, Of: []string{"prot"}, Within: time.Minute},
+		"lateness is -1s":                {By: by, Of: by, Within: time.Minute, Lateness: -time.Second},
+		"learn is -1s":                   {By: by, Of: by, Within: time.Minute, Learn: -time.Second},
+		`column "usr" is not in the row`: {By: []string{"usr"}, Of: []string{"usr"}, Within: time.Minute},
 	} {
 		if _, err := presence.NewFirst(&cfg, rollup); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)
@@ -115,6 +132,6 @@ func TestFirstConfigFaults(t *testing.T) {
 
 func FuzzRestoreFirst(f *testing.F) {
 	fuzzRestore(f, func() stream.Operator {
-		return newFirst(f, &presence.FirstConfig{By: by, Within: time.Minute})
+		return newFirst(f, &presence.FirstConfig{By: by, Of: by[1:], Within: time.Minute})
 	})
 }

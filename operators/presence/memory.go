@@ -107,13 +107,13 @@ func (m *memory) bytes() int64 {
 	return m.groups.Size() + int64(cap(m.held)+8*cap(m.words)+4*(cap(m.rows)+cap(m.ids)+cap(m.dropped)))
 }
 
-// memoryVersion is that of the section "presence". Its body: the words of a group; the numbers of the groups; then each
+// memoryVersion is that of the section that follows the groups. Its body: the words of a group; the numbers of the groups; then each
 // word of all of them.
 const memoryVersion = 1
 
-func (m *memory) snapshot(w *stream.StateWriter) {
-	m.groups.Snapshot(w)
-	w.Section("presence", memoryVersion)
+func (m *memory) snapshot(w *stream.StateWriter, name string) {
+	m.groups.SnapshotTo(w, name)
+	w.Section("presence of "+name, memoryVersion)
 	w.Uint(uint64(m.size))
 	column := []int64{}
 	for id, held := range m.held {
@@ -133,11 +133,11 @@ func (m *memory) snapshot(w *stream.StateWriter) {
 }
 
 // restore reads what snapshot wrote into an empty memory.
-func (m *memory) restore(r *stream.StateReader) error {
-	if err := m.groups.Restore(r); err != nil {
+func (m *memory) restore(r *stream.StateReader, name string) error {
+	if err := m.groups.RestoreFrom(r, name); err != nil {
 		return err
 	}
-	if version, _ := r.Section("presence"); version != memoryVersion {
+	if version, _ := r.Section("presence of " + name); version != memoryVersion {
 		return fmt.Errorf("restore presence: section version %d, want %d", version, memoryVersion)
 	}
 	if size := r.Uint(); r.Err() == nil && size != uint64(m.size) {

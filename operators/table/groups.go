@@ -24,7 +24,7 @@ type Groups struct {
 	live    int
 
 	row     *stream.Batch // one row, to compute a slot
-	rowCols []int
+	rowCols []int         // of which the slot is computed
 	text    []byte
 	scratch scratch
 }
@@ -63,6 +63,10 @@ func NewGroups(fields []stream.Field) (*Groups, error) {
 	g.rebuild(minSlots)
 	return g, nil
 }
+
+// SlotBy lets the slot of a group depend on some of its columns only, so that groups that are equal in these have one slot. It is
+// called before the first group comes.
+func (g *Groups) SlotBy(columns []int) { g.rowCols = columns }
 
 // Live is the number of groups.
 func (g *Groups) Live() int { return g.live }

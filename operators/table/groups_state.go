@@ -14,8 +14,11 @@ import (
 const groupsVersion = 1
 
 // Snapshot writes the section "groups". Every group is retained by somebody then.
-func (g *Groups) Snapshot(w *stream.StateWriter) {
-	w.Section("groups", groupsVersion)
+func (g *Groups) Snapshot(w *stream.StateWriter) { g.SnapshotTo(w, "groups") }
+
+// SnapshotTo writes a section of that name, for operators with several tables.
+func (g *Groups) SnapshotTo(w *stream.StateWriter, section string) {
+	w.Section(section, groupsVersion)
 	w.Uint(uint64(len(g.columns)))
 	for i := range g.columns {
 		w.Uint(uint64(g.columns[i].kind))
@@ -75,8 +78,11 @@ func (g *Groups) writeColumn(w *stream.StateWriter, c int, ids []uint32) {
 
 // Restore reads what Snapshot wrote into an empty table. Nothing is retained yet: the caller retains what it restores and
 // then calls Check.
-func (g *Groups) Restore(r *stream.StateReader) error {
-	if version, _ := r.Section("groups"); version != groupsVersion {
+func (g *Groups) Restore(r *stream.StateReader) error { return g.RestoreFrom(r, "groups") }
+
+// RestoreFrom reads what SnapshotTo wrote.
+func (g *Groups) RestoreFrom(r *stream.StateReader, section string) error {
+	if version, _ := r.Section(section); version != groupsVersion {
 		return fmt.Errorf("restore groups: section version %d, want %d", version, groupsVersion)
 	}
 	if n := r.Uint(); r.Err() == nil && n != uint64(len(g.columns)) {

@@ -27,9 +27,9 @@ func newFolder(cfg *Config, in *stream.Schema) (folder, error) {
 	if err != nil {
 		return folder{}, err
 	}
-	groups, err := table.NewGroups(l.keys)
+	groups, err := l.newGroups()
 	if err != nil {
-		return folder{}, fmt.Errorf("compile window: %w", err)
+		return folder{}, err
 	}
 	f := folder{layout: l, panes: newPanes(), groups: groups, late: stream.NewBatch(in)}
 	f.admitted, f.cells, f.cellAt = newAdmitted(), make([]uint32, portion), make([]uint32, portion)

@@ -19,6 +19,7 @@ type Config struct {
 	Every      time.Duration    // windows begin at multiples of it since 1970; 0 is Size, so that they follow each other
 	Lateness   time.Duration    // how long after its end, in event time, a window accepts events
 	By         []string         // group columns; none means one group of everything
+	Together   []string         // of By: groups that are equal in these have one slot, and so one Merge; nil is all of By
 	Aggregates []aggregate.Spec // at least one
 	Evidence   bool             // rows tell the first and the last record that they count
 	// Partition is the number of the source partition, for the evidence of a Tumbling. The others need none: a Merge knows
@@ -74,11 +75,21 @@ func PartialSchema(cfg *Config, in *stream.Schema) (*stream.Schema, error) {
 	return l.partial, nil
 }
 
+// CellBytes is the memory that the aggregates of one group of an open window take, without its key.
+func CellBytes(cfg *Config, in *stream.Schema) (int, error) {
+	l, err := newLayout(cfg, in)
+	if err != nil {
+		return 0, err
+	}
+	return 8 * l.words, nil
+}
+
 // layout is a checked Config bound to the columns of the events.
 type layout struct {
 	size, lateness stream.Time
 	every          stream.Time    // windows start at multiples of it
 	by             []int          // columns of the events
+	together       []int          // of the group columns; nil for all
 	keys           []stream.Field // the group columns
 	set            *aggregate.Set
 	evidence       bool
@@ -100,6 +111,16 @@ func newLayout(cfg *Config, in *stream.Schema) (*layout, error) {
 		}
 		l.by, l.keys = append(l.by, at), append(l.keys, in.Fields[at])
 	}
+	for _, name := range cfg.Together {
+		at := slices.Index(cfg.By, name)
+		if at < 0 {
+			return nil, fmt.Errorf("compile window: column %q, which keeps groups together, is not in by", name)
+		}
+		l.together = append(l.together, at)
+	}
+	if cfg.Together != nil && l.together == nil {
+		l.together = []int{}
+	}
 	var err error
 	if l.set, err = aggregate.Compile(cfg.Aggregates, in); err != nil {
 		return nil, fmt.Errorf("compile window: %w", err)
@@ -117,6 +138,18 @@ func newLayout(cfg *Config, in *stream.Schema) (*layout, error) {
 		}
 	}
 	return l, nil
+}
+
+// newGroups makes the table of the groups.
+func (l *layout) newGroups() (*table.Groups, error) {
+	groups, err := table.NewGroups(l.keys)
+	if err != nil {
+		return nil, fmt.Errorf("compile window: %w", err)
+	}
+	if l.together != nil {
+		groups.SlotBy(l.together)
+	}
+	return groups, nil
 }
 
 // overlap is how many windows hold an event.

@@ -327,23 +327,6 @@ func (tr *transcript) Decide(stream.Decision) error { return nil }
 
 func (tr *transcript) Count(bucket stream.Bucket, n int64) { tr.counts[bucket] += n }
 
-// lines are the decided rows: all but Live ones and partials, which depend on when Publish was called.
-func (tr *transcript) lines() (lines []string) {
-	for _, b := range tr.batches {
-		if b.Phase == stream.Live || b.Phase == stream.Partial {
-			continue
-		}
-		for i := range b.Len() {
-			if b.Phase == stream.Late {
-				lines = append(lines, fmt.Sprintf("late %d %v %v %s", b.Offset[i], b.Time[i], b.Mark[i], text(b, i)))
-				continue
-			}
-			lines = append(lines, fmt.Sprintf("%s slot %d: %s", head(b), b.Slot[i], text(b, i)))
-		}
-	}
-	return lines
-}
-
 func head(b *stream.Batch) string {
 	h := fmt.Sprintf("%s %d-%d at %d.%d", b.Phase, b.Window.Start/second, b.Window.End/second, b.Version.Offset, b.Version.Step)
 	if b.Provisional {

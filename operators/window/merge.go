@@ -61,9 +61,9 @@ func NewMerge(cfg *MergeConfig) (*Merge, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups, err := table.NewGroups(l.keys)
+	groups, err := l.newGroups()
 	if err != nil {
-		return nil, fmt.Errorf("compile window: %w", err)
+		return nil, err
 	}
 	m := &Merge{layout: l, panes: newPanes(), groups: groups, writer: newWriter(l, groups), state: make([]uint64, l.words)}
 	for i := range l.keys {
