@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidewatch/tidewatch/stream"
+	"github.com/tidewatch/tidewatch/stream/streamtest"
 )
 
 // TestCrashesWithIdleTicks is TestCrashesWithRekeying where source partitions pause, so that idle ticks close windows, and
@@ -46,6 +47,7 @@ type claimedTicks struct {
 	mu struct {
 		sync.Mutex
 		ticks map[int32]map[stream.Version]stream.Time
+		most  int // that one row has listed
 	}
 }
 
@@ -61,6 +63,7 @@ func (c *claimedTicks) see(cp *stream.Checkpoint) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.mu.most = max(c.mu.most, len(all))
 	for _, k := range all {
 		p := cp.Task.Partition.Number
 		if c.mu.ticks == nil {
@@ -120,4 +123,34 @@ func (w watchedClaims) Claim(ctx context.Context, all []*stream.Checkpoint) ([]b
 		}
 	}
 	return won, err
+}
+
+// TestQuietTasksForgetTicks: where nothing but ticks comes for long, the row lists the few since a snapshot.
+func TestQuietTasksForgetTicks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newRekeyed(1)
+		h.idle = 500 * time.Millisecond
+		p := h.start(nil)
+		for source, log := range h.logs {
+			for _, e := range log {
+				h.world.Append(streamtest.LogID{Topic: "events", Partition: int32(source)}, e.message())
+			}
+		}
+		p.live(t, 10*time.Minute)
+		p.life.Kill()
+		p.stop()
+		if n := h.ticks.len(); n < 30*rekeySources {
+			t.Errorf("%d ticks in ten minutes: they test nothing", n)
+		}
+		if longest := h.ticks.longest(); longest > 3 {
+			t.Errorf("a row lists %d ticks", longest)
+		}
+	})
+}
+
+// longest is the most control records that a row has listed.
+func (c *claimedTicks) longest() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.most
 }

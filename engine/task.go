@@ -207,8 +207,15 @@ func (t *task) controlEpoch(ctx context.Context, k *stream.Control) error {
 
 // captureControl claims an epoch at the version at which a control record has taken effect, before anything is read. So
 // the progress that this version reveals is that of the control record alone: the next stage learns which windows it has
-// closed, and that partials of an owner that did not know it do not count there.
-func (t *task) captureControl(ctx context.Context) error { return t.capture(ctx, false, nil) }
+// closed, and that partials of an owner that did not know it do not count there. The row lists the control records since the
+// snapshot, and the next owner applies them all, so a task that sees nothing else takes a snapshot now and then.
+func (t *task) captureControl(ctx context.Context) error {
+	old := t.deps.Clock.Now().Sub(t.lastSnapshot) >= quietSnapshots*t.stage.Interval.Snapshot
+	return t.capture(ctx, old, nil)
+}
+
+// quietSnapshots is how many of their intervals pass between the snapshots of a task that has only control records.
+const quietSnapshots = 20
 
 // settle waits until no capture is in flight.
 func (t *task) settle(ctx context.Context) error {
