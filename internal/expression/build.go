@@ -16,7 +16,16 @@ type builder struct {
 	schema    *stream.Schema
 	functions map[string]*builtin.Function
 	slow      bool  // everything goes to the VM, for tests
+	metered   bool  // everything goes to the VM, which ends it where it costs too much
 	err       error // the first; a broken invariant of ours, since the expression was checked
+}
+
+// root makes the node of the whole expression.
+func (b *builder) root(n ast.Node) node {
+	if b.metered && !b.slow && len(columnsOf(n)) > 0 {
+		return b.fallback(n)
+	}
+	return b.build(n)
 }
 
 // build makes a node of kind kindOf(n).
@@ -44,18 +53,19 @@ func (b *builder) build(n ast.Node) node {
 	return made
 }
 
-// buildAs is build with Int turned into Float if kind is Float.
+// buildAs is build with Int turned into Float if kind is Float, and nil into a null of that kind.
 func (b *builder) buildAs(kind stream.Kind, n ast.Node) node {
 	widen := kind == stream.Float && kindOf(n) == stream.Int // asked first: build may hand n to the VM, which rewrites it
 	made := b.build(n)
+	if c, ok := made.(*constNode); ok {
+		value := c.value
+		if i, ok := value.(int64); ok && kind == stream.Float {
+			value = float64(i)
+		}
+		return &constNode{kind: kind, value: value}
+	}
 	if !widen {
 		return made
-	}
-	if c, ok := made.(*constNode); ok {
-		if i, ok := c.value.(int64); ok {
-			return &constNode{kind: stream.Float, value: float64(i)}
-		}
-		return c
 	}
 	return &castNode{of: made}
 }
@@ -71,10 +81,7 @@ func (b *builder) constant(n ast.Node) node {
 		c.Dict = stream.NewDict()
 	}
 	appendValue(&c, b.constantValue(n))
-	if v := c.Value(0); v != nil {
-		return &constNode{kind: kind, value: v}
-	}
-	return &constNode{}
+	return &constNode{kind: kind, value: c.Value(0)}
 }
 
 func (b *builder) constantValue(n ast.Node) any {
@@ -89,7 +96,7 @@ func (b *builder) constantValue(n ast.Node) any {
 }
 
 func (b *builder) newMachine(n ast.Node) *machine {
-	m, err := newMachine(n, b.schema, b.functions)
+	m, err := newMachine(n, b.schema, b.functions, b.metered)
 	if err != nil && b.err == nil {
 		b.err = err
 	}
@@ -185,7 +192,7 @@ func (b *builder) comparison(n *ast.BinaryNode, l, r stream.Kind) node {
 	}
 	c, isConst := y.(*constNode)
 	switch {
-	case isConst && c.kind == nilKind:
+	case isConst && c.value == nil:
 		return &constNode{kind: stream.Bool, value: false}
 	case isConst && kind == stream.String:
 		value := []byte(c.value.(string))
@@ -298,8 +305,8 @@ func (b *builder) arithmetic(n *ast.BinaryNode, l, r stream.Kind) node {
 	}
 	x, y := b.buildAs(kind, n.Left), b.buildAs(kind, n.Right)
 	for _, operand := range []node{x, y} {
-		if c, ok := operand.(*constNode); ok && c.kind == nilKind {
-			return &constNode{}
+		if c, ok := operand.(*constNode); ok && c.value == nil {
+			return &constNode{kind: kind}
 		}
 	}
 	return &arithmeticNode{op: op, left: x, right: y}

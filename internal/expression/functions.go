@@ -2,10 +2,8 @@ package expression
 
 import (
 	"maps"
-	"math"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/expr-lang/expr/builtin"
@@ -61,7 +59,7 @@ func ofTime(f func(time.Time) any) func(any, []any) any {
 
 func ofSpan(f func(time.Duration) float64) func(any, []any) any {
 	return func(v any, _ []any) any {
-		if d, ok := v.(time.Duration); ok {
+		if d, ok := asSpan(v); ok {
 			return f(d)
 		}
 		return nil
@@ -73,58 +71,6 @@ func first(args []any) any {
 		return nil
 	}
 	return args[0]
-}
-
-// maxText bounds what a function may make of one row, in bytes and elements.
-const maxText = 1 << 20
-
-// total makes a builtin a function that gives nil where an argument is nil or the builtin fails.
-func total(f *builtin.Function) func(args ...any) (any, error) {
-	return func(args ...any) (result any, err error) {
-		defer func() {
-			if recover() != nil {
-				result, err = nil, nil
-			}
-		}()
-		if slices.Contains(args, nil) {
-			return nil, nil
-		}
-		switch {
-		case f.Fast != nil:
-			return f.Fast(args[0]), nil
-		case f.Safe != nil:
-			result, size, failed := f.Safe(args...)
-			return valueOr(result, failed != nil || size > maxText), nil
-		}
-		result, failed := f.Func(args...)
-		return valueOr(result, failed != nil), nil
-	}
-}
-
-func valueOr(v any, failed bool) any {
-	if failed {
-		return nil
-	}
-	return v
-}
-
-// repeatText is repeat, which expr lets grow far beyond its budget.
-func repeatText(args ...any) (any, error) {
-	s, ok1 := args[0].(string)
-	n, ok2 := normal(args[1]).(int64)
-	if !ok1 || !ok2 || n < 0 || n > maxText || n*int64(len(s)) > maxText {
-		return nil, nil
-	}
-	return strings.Repeat(s, int(n)), nil
-}
-
-// integer is int, whose result for a number out of range would depend on the machine.
-func integer(args ...any) (any, error) {
-	if f, ok := args[0].(float64); ok && !(f >= math.MinInt64 && f < math.MaxInt64) {
-		return nil, nil
-	}
-	f := builtin.Builtins[builtin.Index["int"]]
-	return total(f)(args...)
 }
 
 // date is the date of expr without time zones other than those written as an offset.
@@ -148,9 +94,13 @@ func date(args ...any) (any, error) {
 
 // ownFunctions are callable in every expression, beside builtins and loops.
 func ownFunctions() map[string]*builtin.Function {
-	return map[string]*builtin.Function{
+	f := map[string]*builtin.Function{
 		"date": typed("date", date, new(func(string) time.Time), new(func(string, string) time.Time)),
 	}
+	for _, name := range aggregates {
+		f[prefix+name] = aggregate(name)
+	}
+	return f
 }
 
 // typed declares a function with its signatures, given as pointers to functions.

@@ -44,6 +44,10 @@ func kindOf(n ast.Node) stream.Kind {
 		return kindOf(n.Expr)
 	case *ast.SequenceNode:
 		return kindOf(n.Nodes[len(n.Nodes)-1])
+	case *ast.UnaryNode:
+		if k := kindOf(n.Node); isNumber(k) {
+			return k
+		}
 	case *ast.BinaryNode:
 		if n.Operator == "??" {
 			return common(kindOf(n.Left), kindOf(n.Right))
@@ -52,7 +56,11 @@ func kindOf(n ast.Node) stream.Kind {
 			return k
 		}
 	case *ast.BuiltinNode:
-		if k, ok := kindOfAggregate(n); ok {
+		if k, ok := kindOfNumbers(n.Arguments); n.Name == "sum" && ok {
+			return k
+		}
+	case *ast.CallNode:
+		if k, ok := kindOfNumbers(n.Arguments); isExtreme(n.Callee) && ok {
 			return k
 		}
 	}
@@ -68,9 +76,9 @@ func kindOfArithmetic(n *ast.BinaryNode) (stream.Kind, bool) {
 	return 0, false
 }
 
-// kindOfAggregate is for functions of which the checker knows only that they may give anything.
-func kindOfAggregate(n *ast.BuiltinNode) (stream.Kind, bool) {
-	args := n.Arguments
+// kindOfNumbers is the kind that the arguments, or the elements of the only one, have in common if they are numbers. The
+// checker knows only that they may be anything where kinds mix.
+func kindOfNumbers(args []ast.Node) (stream.Kind, bool) {
 	if len(args) == 1 {
 		array, ok := args[0].(*ast.ArrayNode)
 		if !ok {
@@ -78,12 +86,13 @@ func kindOfAggregate(n *ast.BuiltinNode) (stream.Kind, bool) {
 		}
 		args = array.Nodes
 	}
-	switch n.Name {
-	case "min", "max", "sum":
-		k := kindOfAll(args)
-		return k, isNumber(k)
-	}
-	return 0, false
+	k := kindOfAll(args)
+	return k, isNumber(k)
+}
+
+func isExtreme(callee ast.Node) bool {
+	name, ok := callee.(*ast.IdentifierNode)
+	return ok && (name.Value == prefix+"min" || name.Value == prefix+"max")
 }
 
 func kindOfAll(nodes []ast.Node) stream.Kind {

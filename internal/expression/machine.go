@@ -1,8 +1,8 @@
 package expression
 
 import (
+	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"time"
 
@@ -23,25 +23,29 @@ import (
 type machine struct {
 	program *vm.Program
 	vm      vm.VM
+	meter   meter // of what is metered
 	names   []string
 	columns []int // of the batch, parallel to names
 	env     map[string]any
 }
 
-// newMachine patches the part and compiles it. The part must not be used for anything else afterwards.
-func newMachine(n ast.Node, schema *stream.Schema, functions map[string]*builtin.Function) (*machine, error) {
-	m := &machine{env: map[string]any{}, vm: vm.VM{MemoryBudget: vmBudget}}
+// newMachine patches the part and compiles it. The part must not be used for anything else afterwards. A part that is
+// unbounded is metered; every other one cannot exceed a budget.
+func newMachine(n ast.Node, schema *stream.Schema, functions map[string]*builtin.Function, metered bool) (*machine, error) {
+	m := &machine{env: map[string]any{}, vm: vm.VM{MemoryBudget: math.MaxUint}}
 	m.names = columnsOf(n)
 	env := types.Map{}
 	for _, name := range m.names {
 		m.columns = append(m.columns, schema.Index(name))
 		env[name] = types.Any
 	}
-	p := patcher{functions: map[string]*builtin.Function{}}
+	p := patcher{own: functions, columns: m.names, functions: map[string]*builtin.Function{}}
+	if metered {
+		m.vm.MemoryBudget, p.meter = vmBudget, &m.meter
+	}
 	p.patch(&n)
 	c := conf.CreateNew()
 	c.Functions = p.functions
-	maps.Copy(c.Functions, functions)
 	c.WithEnv(env)
 	tree := &parser.Tree{Node: n, Source: file.NewSource("")}
 	if _, err := checker.Check(tree, c); err != nil {
@@ -53,6 +57,22 @@ func newMachine(n ast.Node, schema *stream.Schema, functions map[string]*builtin
 	}
 	m.program = program
 	return m, nil
+}
+
+// meter counts the work of a run against workBudget.
+type meter struct{ spent int }
+
+var errTooMuch = errors.New("an expression may not do that much in a row")
+
+// metered charges a function with each of its calls.
+func (m *meter) metered(fn func(args ...any) (any, error)) func(args ...any) (any, error) {
+	return func(args ...any) (any, error) {
+		m.spent += 1 + weight(args, maxText)/64
+		if m.spent > workBudget {
+			return nil, errTooMuch
+		}
+		return fn(args...)
+	}
 }
 
 // columnsOf lists the columns that a resolved part names, in order of first use.
@@ -72,6 +92,7 @@ func (m *machine) row(b *stream.Batch, i int) any {
 
 // run evaluates with the names as they are set. A part that exceeds the budget is null.
 func (m *machine) run() any {
+	m.meter.spent = 0
 	v, err := m.vm.Run(m.program, m.env)
 	if err != nil {
 		return nil
@@ -93,40 +114,20 @@ func machineValue(c *stream.Column, i int) any {
 
 // appendValue appends what the VM gave to a column; what does not fit its kind is null.
 func appendValue(dst *stream.Column, v any) {
-	v = normal(v)
-	switch dst.Kind {
-	case stream.Float:
-		if f, ok := asFloat(v); ok {
-			dst.AppendFloat(f)
-			return
-		}
-	case stream.String:
-		if s, ok := v.(string); ok {
-			dst.AppendString(s)
-			return
-		}
-	case stream.Bool:
-		if x, ok := v.(bool); ok {
-			dst.AppendBool(x)
-			return
-		}
-	case stream.Timestamp:
-		if t, ok := v.(time.Time); ok && inRange(t) {
-			dst.AppendInt(t.UnixNano())
-			return
-		}
-	default:
-		if x, ok := v.(int64); ok {
-			dst.AppendInt(x)
-			return
-		}
+	switch x := normal(conform(dst.Kind, v)).(type) {
+	case nil:
+		dst.AppendNull()
+	case float64:
+		dst.AppendFloat(x)
+	case string:
+		dst.AppendString(x)
+	case bool:
+		dst.AppendBool(x)
+	case time.Time:
+		dst.AppendInt(x.UnixNano())
+	case int64:
+		dst.AppendInt(x)
 	}
-	dst.AppendNull()
-}
-
-// inRange reports whether t fits into a stream.Time, which keeps its lowest and highest value for itself.
-func inRange(t time.Time) bool {
-	return t.After(time.Unix(0, math.MinInt64)) && t.Before(time.Unix(0, math.MaxInt64))
 }
 
 // machineNode evaluates a part row by row.

@@ -159,7 +159,7 @@ func drawMixed(t *rapid.T, depth int) drawn {
 	if pick(t, true, false) {
 		a, b = b, a
 	}
-	real := func(v any) any {
+	asReal := func(v any) any {
 		if f, ok := toFloat(v); ok {
 			return f
 		}
@@ -169,9 +169,9 @@ func drawMixed(t *rapid.T, depth int) drawn {
 	case "??":
 		return drawn{"(" + a.src + " ?? " + b.src + ")", func(r row) any {
 			if v := a.eval(r); v != nil {
-				return real(v)
+				return asReal(v)
 			}
-			return real(b.eval(r))
+			return asReal(b.eval(r))
 		}}
 	case "max":
 		return drawn{"max(" + a.src + ", " + b.src + ")", func(r row) any {
@@ -189,9 +189,9 @@ func drawMixed(t *rapid.T, depth int) drawn {
 	c := drawBool(t, depth-1)
 	return drawn{"(" + c.src + " ? " + a.src + " : " + b.src + ")", func(r row) any {
 		if c.eval(r) == true {
-			return real(a.eval(r))
+			return asReal(a.eval(r))
 		}
-		return real(b.eval(r))
+		return asReal(b.eval(r))
 	}}
 }
 

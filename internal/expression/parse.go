@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/checker"
 	"github.com/expr-lang/expr/conf"
@@ -18,9 +19,10 @@ import (
 
 // Limits keep a pipeline file from exhausting the process that reads it.
 const (
-	maxSource = 4096    // bytes of an expression
-	maxNodes  = 1000    // parts of it
-	vmBudget  = 100_000 // elements of lists that it may make in a row
+	maxSource  = 4096    // bytes of an expression
+	maxNodes   = 1000    // parts of it
+	vmBudget   = 100_000 // elements of lists that it may make in a row
+	workBudget = 200_000 // calls that it may make in a row, and pieces of 64 bytes or elements that they go through
 )
 
 // parse reads the text. functions are callable beside the builtins.
@@ -34,6 +36,10 @@ func parse(src string, functions map[string]*builtin.Function) (*parser.Tree, er
 	tree, err := parser.ParseWithConfig(src, newConfig(functions))
 	if err != nil {
 		return nil, translateError(src, err)
+	}
+	u := unsharer{seen: map[ast.Node]bool{}}
+	if u.visit(&tree.Node); u.parts > maxNodes {
+		return nil, errorAtByte(src, 0, fmt.Sprintf("the expression has more than %d parts, those that a chain a < b < c compares twice included", maxNodes))
 	}
 	return tree, nil
 }

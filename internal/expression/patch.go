@@ -14,8 +14,11 @@ import (
 
 // patcher rewrites a checked part of an expression for the VM: every operator and function becomes a call of ours, so that
 // nulls mean what the package says and nothing fails. What it leaves as it is cannot fail: literals, conditionals, let,
-// and the loops over lists.
+// and the loops over lists, but for their budget.
 type patcher struct {
+	own       map[string]*builtin.Function // those that an expression may call beside expr's
+	columns   []string
+	meter     *meter                       // nil: not metered
 	functions map[string]*builtin.Function // what is called, by name
 	lets      int
 }
@@ -25,6 +28,9 @@ const prefix = "#"
 
 func (p *patcher) call(name string, fn func(args ...any) (any, error), args ...ast.Node) ast.Node {
 	name = prefix + name
+	if p.meter != nil {
+		fn = p.meter.metered(fn)
+	}
 	p.functions[name] = &builtin.Function{Name: name, Func: fn}
 	return &ast.CallNode{Callee: &ast.IdentifierNode{Value: name}, Arguments: args}
 }
@@ -42,27 +48,44 @@ func (p *patcher) condition(at *ast.Node) {
 }
 
 func (p *patcher) patch(at *ast.Node) {
-	widen := p.mixes(*at) // asked first: patched parts have no kind
+	kind := kindOf(*at) // asked first: patched parts have no kind
+	conforms := !isColumn(kind) || p.conforms(*at, kind)
 	p.rewrite(at)
-	if widen {
-		ast.Patch(at, p.call("real", toReal, *at))
+	if !conforms {
+		ast.Patch(at, p.call("as "+kind.String(), func(args ...any) (any, error) { return conform(kind, args[0]), nil }, *at))
 	}
 }
 
-// mixes reports whether the part is a number with a fraction whose value may come from one without: what it is calculated
-// and compared with must not depend on which of the two it was.
-func (p *patcher) mixes(n ast.Node) bool {
+// conforms reports whether a part that is known to be of the kind gives nothing else, if its parts conform. Types alone
+// do not say so: the checker takes a list of lists for one of whatever the last of them holds, and a choice between numbers
+// may give either.
+func (p *patcher) conforms(n ast.Node, kind stream.Kind) bool {
 	switch n := n.(type) {
-	case *ast.ConditionalNode:
-	case *ast.BuiltinNode:
+	case *ast.UnaryNode:
+		return kind == stream.Bool
 	case *ast.BinaryNode:
-		if n.Operator != "??" {
-			return false
+		if n.Operator == "??" {
+			return isEither(kind, n.Left, n.Right)
 		}
-	default:
+		return kind != stream.Timestamp // which may leave the range of a column
+	case *ast.ConditionalNode:
+		return isEither(kind, n.Exp1, n.Exp2)
+	case *ast.IdentifierNode:
+		return slices.Contains(p.columns, n.Value)
+	case *ast.BuiltinNode, *ast.CallNode, *ast.MemberNode, *ast.SliceNode:
 		return false
 	}
-	return kindOf(n) == stream.Float
+	return true
+}
+
+// isEither reports whether each of the parts is of the kind or nil.
+func isEither(kind stream.Kind, parts ...ast.Node) bool {
+	for _, n := range parts {
+		if k := kindOf(n); k != kind && k != nilKind {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *patcher) rewrite(at *ast.Node) {
@@ -86,28 +109,28 @@ func (p *patcher) rewrite(at *ast.Node) {
 		p.userCall(at, n)
 	case *ast.BuiltinNode:
 		p.builtin(at, n)
-	case *ast.VariableDeclaratorNode:
-		p.patch(&n.Value)
-		p.patch(&n.Expr)
+	case *ast.MapNode:
+		p.table(at, n)
 	default:
 		p.parts(n)
 	}
 }
 
 func (p *patcher) parts(n ast.Node) {
-	switch n := n.(type) {
-	case *ast.PredicateNode:
-		p.patch(&n.Node)
-	case *ast.SequenceNode:
-		p.patchAll(n.Nodes)
-	case *ast.ArrayNode:
-		p.patchAll(n.Nodes)
-	case *ast.MapNode:
-		p.patchAll(n.Pairs)
-	case *ast.PairNode:
-		p.patch(&n.Key)
-		p.patch(&n.Value)
+	for _, part := range children(n) {
+		p.patch(part)
 	}
+}
+
+// table keeps a key that is no string from failing.
+func (p *patcher) table(at *ast.Node, n *ast.MapNode) {
+	var args []ast.Node
+	for _, part := range n.Pairs {
+		pair := part.(*ast.PairNode)
+		p.parts(pair)
+		args = append(args, pair.Key, pair.Value)
+	}
+	ast.Patch(at, p.call("table", table, args...))
 }
 
 func (p *patcher) bound(n ast.Node) ast.Node {
@@ -127,7 +150,7 @@ func (p *patcher) unary(at *ast.Node, n *ast.UnaryNode) {
 		ast.Patch(at, p.call("-", negate, n.Node))
 	default:
 		p.patch(&n.Node)
-		ast.Patch(at, p.call("+", itself, n.Node))
+		*at = n.Node
 	}
 }
 
@@ -203,14 +226,14 @@ func (p *patcher) matches(at *ast.Node, n *ast.BinaryNode) {
 	ast.Patch(at, p.call("matches", matches, n.Left, n.Right))
 }
 
-// span makes a .. b null where a bound is. The VM itself counts the elements against its budget.
+// span makes a .. b null where a bound is no whole number. The VM itself counts the elements against its budget.
 func (p *patcher) span(at *ast.Node, n *ast.BinaryNode) {
 	ast.Patch(at, p.guarded([]ast.Node{n.Left, n.Right}, func(args []ast.Node) ast.Node {
 		return &ast.BinaryNode{Operator: "..", Left: args[0], Right: args[1]}
 	}))
 }
 
-// guarded evaluates the arguments once, and gives nil where one of them is nil.
+// guarded evaluates the arguments once, and gives nil where they are no bounds.
 func (p *patcher) guarded(args []ast.Node, build func(args []ast.Node) ast.Node) ast.Node {
 	names := make([]string, len(args))
 	vars := make([]ast.Node, len(args))
@@ -219,19 +242,19 @@ func (p *patcher) guarded(args []ast.Node, build func(args []ast.Node) ast.Node)
 		names[i] = fmt.Sprintf("%s%d", prefix, p.lets)
 		vars[i] = &ast.IdentifierNode{Value: names[i]}
 	}
-	var result ast.Node = &ast.ConditionalNode{Cond: p.call("anynull", anyNull, vars...), Exp1: &ast.NilNode{}, Exp2: build(slices.Clone(vars))}
+	var result ast.Node = &ast.ConditionalNode{Cond: p.call("nospan", noSpan, vars...), Exp1: &ast.NilNode{}, Exp2: build(slices.Clone(vars))}
 	for i, arg := range slices.Backward(args) {
 		result = &ast.VariableDeclaratorNode{Name: names[i], Value: arg, Expr: result}
 	}
 	return result
 }
 
-func anyNull(args ...any) (any, error) { return slices.Contains(args, nil), nil }
-
 func (p *patcher) userCall(at *ast.Node, n *ast.CallNode) {
 	p.patchAll(n.Arguments)
 	callee, ok := n.Callee.(*ast.MemberNode)
 	if !ok {
+		name := n.Callee.(*ast.IdentifierNode).Value
+		ast.Patch(at, p.call("own"+name, p.own[name].Func, n.Arguments...))
 		return
 	}
 	p.patch(&callee.Node)
@@ -247,15 +270,7 @@ func (p *patcher) builtin(at *ast.Node, n *ast.BuiltinNode) {
 		return
 	}
 	p.patchAll(n.Arguments)
-	fn := integer
-	switch n.Name {
-	case "int":
-	case "repeat":
-		fn = repeatText
-	default:
-		fn = total(builtin.Builtins[builtin.Index[n.Name]])
-	}
-	ast.Patch(at, p.call("function"+n.Name, fn, n.Arguments...))
+	ast.Patch(at, p.call("function"+n.Name, function(n.Name), n.Arguments...))
 }
 
 // loop leaves the loop to the VM and sees to it that it gets a list, and from its predicate what it can use.

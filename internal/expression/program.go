@@ -46,8 +46,8 @@ func compile(src string, schema *stream.Schema, functions map[string]*builtin.Fu
 	if !isColumn(kind) {
 		return nil, errorAt(src, n.Location().From, "the type of the result is not known: wrap it in int(), float() or string()")
 	}
-	b := &builder{schema: schema, functions: functions, slow: slow}
-	p := &Program{kind: kind, columns: r.names, root: b.build(n)}
+	b := &builder{schema: schema, functions: functions, slow: slow, metered: unbounded(n, false)}
+	p := &Program{kind: kind, columns: r.names, root: b.root(n)}
 	if b.err != nil {
 		return nil, errorAt(src, 0, "%s", b.err)
 	}

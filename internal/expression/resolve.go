@@ -52,12 +52,9 @@ func (r *resolver) visit(at *ast.Node) {
 		r.visit(at)
 	case *ast.CallNode:
 		r.call(n)
+		r.plain(at, n)
 	case *ast.BuiltinNode:
-		if !slices.Contains(builtins, n.Name) && !slices.Contains(loops, n.Name) {
-			r.unknownFunction(n, n.Name)
-			return
-		}
-		r.visitAll(n.Arguments)
+		r.builtin(at, n)
 	case *ast.VariableDeclaratorNode:
 		r.visit(&n.Value)
 		r.locals = append(r.locals, n.Name)
@@ -70,40 +67,26 @@ func (r *resolver) visit(at *ast.Node) {
 
 // visitParts visits the parts of a node that binds nothing.
 func (r *resolver) visitParts(n ast.Node) {
-	switch n := n.(type) {
-	case *ast.UnaryNode:
-		r.visit(&n.Node)
-	case *ast.BinaryNode:
-		r.visit(&n.Left)
-		r.visit(&n.Right)
-	case *ast.ConditionalNode:
-		r.visit(&n.Cond)
-		r.visit(&n.Exp1)
-		r.visit(&n.Exp2)
-	case *ast.SliceNode:
-		r.visit(&n.Node)
-		r.visitIf(&n.From)
-		r.visitIf(&n.To)
-	case *ast.PredicateNode:
-		r.visit(&n.Node)
-	case *ast.SequenceNode:
-		r.visitAll(n.Nodes)
-	case *ast.ArrayNode:
-		r.visitAll(n.Nodes)
-	case *ast.MapNode:
-		r.visitAll(n.Pairs)
-	case *ast.PairNode:
-		r.visit(&n.Key)
-		r.visit(&n.Value)
-	case *ast.BytesNode:
+	if _, ok := n.(*ast.BytesNode); ok {
 		r.fail(n, "bytes are not supported: use a string")
+	}
+	for _, part := range children(n) {
+		r.visit(part)
 	}
 }
 
-func (r *resolver) visitIf(at *ast.Node) {
-	if *at != nil {
-		r.visit(at)
+// builtin checks that the function is one of ours, and calls our own where expr does not know the type of the result.
+func (r *resolver) builtin(at *ast.Node, n *ast.BuiltinNode) {
+	if !slices.Contains(builtins, n.Name) && !slices.Contains(loops, n.Name) {
+		r.unknownFunction(n, n.Name)
+		return
 	}
+	if slices.Contains(aggregates, n.Name) {
+		callee := &ast.IdentifierNode{Value: prefix + n.Name}
+		callee.SetLocation(n.Location())
+		ast.Patch(at, &ast.CallNode{Callee: callee, Arguments: n.Arguments})
+	}
+	r.visitAll(n.Arguments)
 }
 
 func (r *resolver) member(at *ast.Node, n *ast.MemberNode) {
@@ -171,6 +154,17 @@ func (r *resolver) call(n *ast.CallNode) {
 	r.visitAll(n.Arguments)
 }
 
+// plain makes a month and a day of the week whole numbers: Go's own types can be compared with none.
+func (r *resolver) plain(at *ast.Node, n *ast.CallNode) {
+	callee, ok := n.Callee.(*ast.MemberNode)
+	if !ok || r.lenient || r.err != nil {
+		return
+	}
+	if name := callee.Property.(*ast.StringNode).Value; name == "Month" || name == "Weekday" {
+		ast.Patch(at, &ast.BuiltinNode{Name: "int", Arguments: []ast.Node{n}})
+	}
+}
+
 func (r *resolver) unknownFunction(n ast.Node, name string) {
 	if slices.Contains(builtin.Names, name) {
 		r.fail(n, "%s is not available: a result must depend on the row alone", name)
@@ -178,7 +172,9 @@ func (r *resolver) unknownFunction(n ast.Node, name string) {
 	}
 	candidates := slices.Concat(builtins, loops)
 	for f := range r.functions {
-		candidates = append(candidates, f)
+		if !strings.HasPrefix(f, prefix) {
+			candidates = append(candidates, f)
+		}
 	}
 	slices.Sort(candidates)
 	r.failNear(n, Nearest(name, candidates), "unknown function %q", name)

@@ -65,7 +65,7 @@ func CompileTemplate(text string, schema *stream.Schema) (*Template, error) {
 		if err != nil {
 			return nil, insideTemplate(text, s, err)
 		}
-		m, err := newMachine(n, schema, functions)
+		m, err := newMachine(n, schema, functions, true)
 		if err != nil {
 			return nil, errorAtByte(text, s.from, err.Error())
 		}

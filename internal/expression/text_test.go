@@ -60,6 +60,9 @@ func evalText(src string) string {
 	}
 	c := stream.NewBatch(&stream.Schema{Fields: []stream.Field{field("x", p.Kind())}}).Cols[0]
 	p.Column(b, &c)
+	if d := disagreement(src); d != "" {
+		return d
+	}
 	way := strings.TrimPrefix(fmt.Sprintf("%T", p.root), "*expression.")
 	return fmt.Sprintf("%s %v, for nulls %v (%s)", p.Kind(), c.Value(0), c.Value(1), way)
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/expr-lang/expr/vm/runtime"
+	"github.com/tidewatch/tidewatch/stream"
 )
 
 // This file is the meaning of the operators for single values. The VM calls it in place of expr's own operators, whose
@@ -64,16 +64,6 @@ func compareValues(op comparison, a, b any) bool {
 	return op == equal && sameValue(a, b) || op == notEqual && !sameValue(a, b)
 }
 
-// sameValue compares what has no order. What cannot be compared is not the same.
-func sameValue(a, b any) (same bool) {
-	defer func() {
-		if recover() != nil {
-			same = false
-		}
-	}()
-	return runtime.Equal(a, b)
-}
-
 func compareFloats(op comparison, x, y float64) bool {
 	if x != x || y != y {
 		return op == notEqual
@@ -103,7 +93,7 @@ func calculate(op string, a, b any) any {
 		return calculateInts(op, x, y)
 	}
 	if s, ok := a.(string); ok && op == "+" {
-		if t, ok := b.(string); ok {
+		if t, ok := b.(string); ok && len(s)+len(t) <= maxText {
 			return s + t
 		}
 	}
@@ -147,6 +137,8 @@ func calculateFloats(op string, x, y float64) any {
 	return nil
 }
 
+// calculateTime is for instants and spans of time. Any number of nanoseconds is a span to an instant: a span times two is
+// such a number.
 func calculateTime(op string, a, b any) (any, bool) {
 	t, aTime := a.(time.Time)
 	u, bTime := b.(time.Time)
@@ -155,18 +147,38 @@ func calculateTime(op string, a, b any) (any, bool) {
 	switch {
 	case aTime && bTime && op == "-":
 		return t.Sub(u), true
-	case aTime && bSpan && op == "-":
-		return t.Add(-e), true
-	case aTime && bSpan && op == "+":
-		return t.Add(e), true
-	case aSpan && bTime && op == "+":
-		return u.Add(d), true
+	case aTime && (op == "+" || op == "-"):
+		return shifted(t, op, b), true
+	case bTime && op == "+":
+		return shifted(u, op, a), true
 	case aSpan && bSpan && op == "+":
 		return d + e, true
 	case aSpan && bSpan && op == "-":
 		return d - e, true
 	}
 	return nil, aTime || bTime
+}
+
+func shifted(t time.Time, op string, by any) any {
+	d, ok := asSpan(by)
+	switch {
+	case !ok:
+		return nil
+	case op == "-":
+		return t.Add(-d)
+	}
+	return t.Add(d)
+}
+
+// asSpan is a number as nanoseconds.
+func asSpan(v any) (time.Duration, bool) {
+	switch x := normal(v).(type) {
+	case int64:
+		return time.Duration(x), true
+	case float64:
+		return time.Duration(x), x > math.MinInt64 && x < math.MaxInt64
+	}
+	return 0, false
 }
 
 func negate(args ...any) (any, error) {
@@ -179,21 +191,43 @@ func negate(args ...any) (any, error) {
 	return nil, nil
 }
 
-// toReal is a number as one with a fraction; everything else stays.
-func toReal(args ...any) (any, error) {
-	if x, ok := normal(args[0]).(int64); ok {
-		return float64(x), nil
+// conform is a value as what it is after it has stood in a column of that kind: a whole number where one with a fraction
+// is known to stand is one, and what does not fit is null. The VM conforms every part that the loops might put into a
+// column, so that no later part can tell which of the two has computed it.
+func conform(kind stream.Kind, v any) any {
+	fits := false
+	switch kind {
+	case stream.Float:
+		if n, ok := normal(v).(int64); ok {
+			return float64(n)
+		}
+		_, fits = v.(float64)
+	case stream.Int:
+		_, fits = normal(v).(int64)
+	case stream.String:
+		_, fits = v.(string)
+	case stream.Bool:
+		_, fits = v.(bool)
+	case stream.Timestamp:
+		t, ok := v.(time.Time)
+		fits = ok && inRange(t)
 	}
-	return args[0], nil
+	if !fits {
+		return nil
+	}
+	return v
 }
 
-func itself(args ...any) (any, error) { return args[0], nil }
+// inRange reports whether t fits into a stream.Time, which keeps its lowest and highest value for itself.
+func inRange(t time.Time) bool {
+	return t.After(time.Unix(0, math.MinInt64)) && t.Before(time.Unix(0, math.MaxInt64))
+}
 
 // in is the meaning of `in`: one of a list, or a key of a map.
 func in(args ...any) (any, error) {
 	x := normal(args[0])
 	list := reflect.ValueOf(args[1])
-	if x == nil {
+	if x == nil || tooBig(args...) {
 		return false, nil
 	}
 	switch list.Kind() { //nolint:exhaustive // nothing else has elements
@@ -229,8 +263,8 @@ func matches(args ...any) (any, error) {
 	case *regexp.Regexp:
 		return p.MatchString(s), nil
 	case string:
-		r, err := regexp.Compile(p)
-		return err == nil && r.MatchString(s), nil
+		r := pattern(p)
+		return r != nil && r.MatchString(s), nil
 	}
 	return false, nil
 }
@@ -240,7 +274,7 @@ func member(args ...any) (any, error) {
 	of := reflect.ValueOf(args[0])
 	switch of.Kind() { //nolint:exhaustive // nothing else has elements
 	case reflect.Slice:
-		i, ok := normal(args[1]).(int64)
+		i, ok := position(args[1])
 		if n := int64(of.Len()); ok && i < 0 {
 			i += n
 		}
@@ -258,6 +292,17 @@ func member(args ...any) (any, error) {
 		}
 	}
 	return nil, nil
+}
+
+// position is a whole number, which what was read from JSON keeps as one with a fraction.
+func position(v any) (int64, bool) {
+	switch x := normal(v).(type) {
+	case int64:
+		return x, true
+	case float64:
+		return int64(x), x == math.Trunc(x) && math.Abs(x) < 1<<53
+	}
+	return 0, false
 }
 
 // slice is a part of a list or string, cut to what is there. Negative indexes count from the end.
@@ -287,6 +332,26 @@ func bound(v any, missing, n int64) (int64, bool) {
 		i += n
 	}
 	return min(max(i, 0), n), ok
+}
+
+// table makes a map of keys and values in turn; nil if a key is no string.
+func table(args ...any) (any, error) {
+	m := map[string]any{}
+	for i := 0; i < len(args); i += 2 {
+		key, ok := args[i].(string)
+		if !ok {
+			return nil, nil
+		}
+		m[key] = args[i+1]
+	}
+	return m, nil
+}
+
+// noSpan reports whether a .. b has no meaning: a bound is no whole number.
+func noSpan(args ...any) (any, error) {
+	_, ok1 := position(args[0])
+	_, ok2 := position(args[1])
+	return !ok1 || !ok2, nil
 }
 
 // list is a value as a collection to loop over: empty if it is none.

@@ -73,10 +73,10 @@ func eitherNull(buf, a, b []bool) []bool {
 	return buf
 }
 
-// constNode is a value that is the same in every row. Kind 0 is nil.
+// constNode is a value that is the same in every row.
 type constNode struct {
 	kind   stream.Kind
-	value  any // int64, float64, bool, string or stream.Time, as kind says
+	value  any // int64, float64, bool, string or stream.Time, as kind says, or nil
 	filled vec // the value repeated, as long as the longest batch so far
 }
 
@@ -85,8 +85,7 @@ func (n *constNode) eval(b *stream.Batch) vec {
 	v.kind = n.kind
 	switch x := n.value.(type) {
 	case nil:
-		v.ints, v.floats, v.bools = repeat(v.ints, 0, rows), repeat(v.floats, 0, rows), repeat(v.bools, false, rows)
-		v.null = repeat(v.null, true, rows)
+		n.fillNull(rows)
 	case int64:
 		v.ints = repeat(v.ints, x, rows)
 	case stream.Time:
@@ -102,6 +101,24 @@ func (n *constNode) eval(b *stream.Batch) vec {
 		v.ids = repeat(v.ids, v.dict.ID([]byte(x)), rows)
 	}
 	return v.first(rows)
+}
+
+func (n *constNode) fillNull(rows int) {
+	v := &n.filled
+	v.null = repeat(v.null, true, rows)
+	switch n.kind {
+	case stream.Float:
+		v.floats = repeat(v.floats, 0, rows)
+	case stream.Bool:
+		v.bools = repeat(v.bools, false, rows)
+	case stream.String:
+		if v.dict == nil {
+			v.dict = stream.NewDict()
+		}
+		v.ids = repeat(v.ids, v.dict.ID(nil), rows)
+	default:
+		v.ints = repeat(v.ints, 0, rows)
+	}
 }
 
 // repeat makes s at least n long; what is there already has the same value.
