@@ -237,7 +237,7 @@ func metricRoutes() []route {
 }
 
 func alertRoutes() []route {
-	const id = "0b5c91d2aa10ff0012345678"
+	const id, unknown = "1e96cbe8915b0f27baf9e550", "0b5c91d2aa10ff0012345678"
 	return []route{
 		{
 			Method: "GET", Path: "/metrics/alerts/active", ID: "activeAlerts", Tag: "alerts", Role: RoleRead, Live: liveWhole, handle: activeAlerts,
@@ -257,14 +257,19 @@ func alertRoutes() []route {
 		{
 			Method: "GET", Path: "/metrics/alerts/{id}", ID: "alert", Tag: "alerts", Role: RoleRead, Live: liveWhole, handle: oneAlert,
 			Summary: "An alert with its evidence and history", Params: []param{inPath("id", "Id of the alert.")}, Answers: ok(alerts.Detail{}),
-			Examples: []example{{Name: "alert-unknown", Path: "/metrics/alerts/" + id, Want: 404}},
+			Examples: []example{
+				{Name: "alert", Path: "/metrics/alerts/" + id, Want: 200}, {Name: "alert-unknown", Path: "/metrics/alerts/" + unknown, Want: 404},
+			},
 		},
 		{
 			Method: "POST", Path: "/metrics/alerts/{id}/acknowledge", ID: "acknowledge", Tag: "alerts", Role: RoleAck, handle: acknowledge,
 			Summary: "Take an alert on", About: "Puts a command on the topic tidewatch.commands, so that it replays like everything else.",
 			Params: []param{inPath("id", "Id of the alert.")}, Body: AcknowledgeRequest{},
-			Answers:  []answerType{{202, AcknowledgeReceipt{}, "The broker has the command."}},
-			Examples: []example{{Name: "acknowledge-unknown", Path: "/metrics/alerts/" + id + "/acknowledge", Body: `{"note":"looking at it"}`, Want: 404}},
+			Answers: []answerType{{202, AcknowledgeReceipt{}, "The broker has the command."}},
+			Examples: []example{
+				{Name: "acknowledge", Path: "/metrics/alerts/" + id + "/acknowledge", Body: `{"note":"looking at it","by":"ada"}`, Want: 202},
+				{Name: "acknowledge-unknown", Path: "/metrics/alerts/" + unknown + "/acknowledge", Body: `{"note":"looking at it"}`, Want: 404},
+			},
 		},
 		{
 			Method: "GET", Path: "/evidence/{topic}/{partition}/{offset}", ID: "evidence", Tag: "alerts", Role: RoleRead, handle: evidence,
