@@ -62,7 +62,7 @@ func startBroker(c Config, dir string, l net.Listener) (*broker, error) {
 			"log.segment.bytes":      strconv.Itoa(segmentBytes),
 			"log.cleaner.backoff.ms": strconv.FormatInt(never.Milliseconds(), 10),
 		}),
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return &steady{l, c.Clock, c.Log}, nil }),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return bounded{&steady{l, c.Clock, c.Log}, c.Log}, nil }),
 	}
 	if c.SyncWrites {
 		opts = append(opts, kfake.SyncWrites())
