@@ -34,44 +34,6 @@ func (s *steady) Accept() (net.Conn, error) {
 	}
 }
 
-// requests is a listener for the broker, which makes room for as many bytes as a request says it has. What begins with
-// text says a gigabyte: a browser that was given the wrong port.
-type requests struct{ net.Listener }
-
-// Accept implements net.Listener.
-func (r requests) Accept() (net.Conn, error) {
-	conn, err := r.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &request{Conn: conn}, nil
-}
-
-// request is a connection that ends if it does not begin with a length that a request can have. One goroutine reads.
-type request struct {
-	net.Conn
-	seen int    // of the four bytes of the first length
-	size uint32 // what they say
-}
-
-// maxRequest is what Kafka accepts by default (socket.request.max.bytes).
-const maxRequest = 100 << 20
-
-var errNoRequest = errors.New("what comes in is no request of Kafka")
-
-// Read implements net.Conn.
-func (r *request) Read(p []byte) (int, error) {
-	n, err := r.Conn.Read(p)
-	for i := 0; i < n && r.seen < 4; i++ {
-		r.size = r.size<<8 | uint32(p[i])
-		r.seen++
-	}
-	if r.seen == 4 && r.size > maxRequest {
-		return 0, errNoRequest
-	}
-	return n, err
-}
-
 // listenKafka opens the broker's address. Nobody else may answer there: producers would feed the wrong broker and notice
 // nothing. `localhost` is ::1 before it is 127.0.0.1 to many clients, so that side has to be free too.
 func listenKafka(ctx context.Context, address string) (net.Listener, error) {
