@@ -19,27 +19,46 @@ import (
 
 // queryFlags are what query is told.
 type queryFlags struct {
-	where    map[string]string
+	where    []string
+	by       []string
+	byGiven  bool
 	columns  []string
 	last     string
 	from, to string
+	step     string
+	chart    bool
+	width    int
 }
 
 func (a *app) queryCommand() *cobra.Command {
 	var f queryFlags
 	c := &cobra.Command{
-		Use: "query PIPELINE[/OUTPUT]", Short: "Read rollups", Args: cobra.ExactArgs(1),
-		Long: "Reads the rollups of a pipeline as they are now. Times are those of the windows' starts; the line on standard error says up\n" +
-			"to which event time they are complete.",
-		Example: "  tidewatch query host-cpu --where host=web-7 --last 15m\n  tidewatch query host-cpu/cpu --from 2026-01-01T00:00:00Z --to now -o csv",
-		RunE:    func(c *cobra.Command, args []string) error { return a.query(c.Context(), args[0], &f) },
+		Use: "query METRIC|PIPELINE[/OUTPUT]", Short: "Read rollups, as numbers or as a chart", Args: cobra.ExactArgs(1),
+		Long: "Reads rollups as they are now. Times are those of the windows' starts; the line on standard error says up to which event\n" +
+			"time they are complete.\n\n" +
+			"--by keeps some group columns and adds the others up, --step makes longer buckets. Counts and sums add, extremes\n" +
+			"compare, an average is weighted by the count beside it; what cannot be computed exactly is refused, with the reason.\n" +
+			"Without them every window is a row. With --server the server is asked, else the configured Redis.",
+		Example: "  tidewatch query host-cpu --where host=web-7 --last 15m\n" +
+			"  tidewatch query host-cpu --by host --last 1h --chart\n" +
+			"  tidewatch query authentication/logins --by tenant --step 5m --column failures -o csv\n" +
+			"  tidewatch query host-cpu/cpu --from 2026-01-01T00:00:00Z --to now -o jsonl",
+		ValidArgsFunction: a.completeOutputs,
+		RunE: func(c *cobra.Command, args []string) error {
+			f.byGiven = c.Flags().Changed("by")
+			return a.query(c.Context(), args[0], &f)
+		},
 	}
 	fl := c.Flags()
-	fl.StringToStringVar(&f.where, "where", nil, "values of group columns, name=value; may be repeated")
-	fl.StringSliceVar(&f.columns, "column", nil, "aggregates wanted; default all")
+	fl.StringArrayVar(&f.where, "where", nil, "values of group columns, name=value; may be repeated, a name that stands twice may have either value")
+	fl.StringSliceVar(&f.by, "by", nil, "group columns to keep; the others are added up. --by '' makes one series of all")
+	fl.StringVar(&f.step, "step", "", "length of a bucket, such as 1m, rounded up to whole windows; auto fits the span")
+	fl.StringSliceVar(&f.columns, "column", nil, "aggregates wanted, by name or function; default all")
 	fl.StringVar(&f.last, "last", "", "span up to now, such as 15m or 7d; default 15m")
 	fl.StringVar(&f.from, "from", "", "begin: RFC 3339, epoch seconds or milliseconds, or now-15m")
 	fl.StringVar(&f.to, "to", "", "end; default now")
+	fl.BoolVar(&f.chart, "chart", false, "draw the first column, a chart for each series")
+	fl.IntVar(&f.width, "width", 0, "columns of the chart; default the terminal's, else 80")
 	c.MarkFlagsMutuallyExclusive("last", "from")
 	c.MarkFlagsMutuallyExclusive("last", "to")
 	return c
@@ -99,37 +118,65 @@ func (a *app) query(ctx context.Context, target string, f *queryFlags) error {
 	if err := a.checkOutput(); err != nil {
 		return err
 	}
-	c, err := a.load()
-	if err != nil {
-		return err
+	for _, w := range f.where {
+		if k, _, ok := strings.Cut(w, "="); !ok || k == "" {
+			return fail(exitUsage, fmt.Errorf("--where: %q is not name=value", w))
+		}
+	}
+	if a.server == "" && !f.byGiven && f.step == "" && !f.chart {
+		done, err := a.queryWindows(ctx, target, f)
+		if done || err != nil {
+			return err
+		}
+	}
+	return a.queryBuckets(ctx, target, f)
+}
+
+// queryWindows reads every window as it is, from Redis. It is not done if target is no pipeline, or a condition has several
+// values.
+func (a *app) queryWindows(ctx context.Context, target string, f *queryFlags) (done bool, err error) {
+	where := map[string]string{}
+	for _, w := range f.where {
+		k, v, _ := strings.Cut(w, "=")
+		if _, twice := where[k]; twice {
+			return false, nil
+		}
+		where[k] = v
 	}
 	from, to, err := f.span(clock.System{}.Now())
 	if err != nil {
-		return fail(exitUsage, err)
+		return true, fail(exitUsage, err)
 	}
-	rc := redis.Default()
-	rc.URL = c.Redis.URL
-	client, err := redis.Open(rc, clock.System{})
+	client, err := a.openRollups()
 	if err != nil {
-		return fail(exitUsage, err)
+		return true, err
 	}
 	defer func() { _ = client.Close() }() // nothing was written
 	out, err := findOutput(ctx, client, target)
 	if err != nil {
-		return err
+		err = ifNot(err, exitNotFound) // it may be the name of a metric
+		return err != nil, err
 	}
-	res, err := client.Read(ctx, redis.Query{Output: out, From: from, To: to, Where: f.where, Columns: f.columns})
+	res, err := client.Read(ctx, redis.Query{Output: out, From: from, To: to, Where: where, Columns: f.columns})
 	if err != nil {
 		code := exitDependency
 		if stream.KindOfError(err) == stream.Reject {
 			code = exitUsage
 		}
-		return fail(code, err)
+		return true, fail(code, err)
 	}
 	if !a.quiet {
 		fmt.Fprintf(a.errs, "complete through %s\n", res.CompleteThrough)
 	}
-	return a.print(points(&out, res))
+	return true, a.print(points(&out, res))
+}
+
+// ifNot is err unless it has the code.
+func ifNot(err error, code int) error {
+	if c, ok := errors.AsType[coded](err); ok && c.code == code {
+		return nil
+	}
+	return err
 }
 
 // findOutput resolves PIPELINE or PIPELINE/OUTPUT.

@@ -107,7 +107,7 @@ func (b *backwards) fill(ctx context.Context) error {
 		}
 		l := t.letters[len(t.letters)-1]
 		t.letters, t.end = t.letters[:len(t.letters)-1], l.AtOffset
-		id := letterID{l.Pipeline, l.Topic, l.Incarnation, l.Partition, l.Offset}
+		id := l.id()
 		if (b.q.Passes == nil || b.q.Passes(&l.DeadLetter)) && (l.Offset < 0 || !seen[id]) {
 			b.page.Letters = append(b.page.Letters, l)
 		}
@@ -141,8 +141,10 @@ func (b *backwards) load(ctx context.Context, t *tail) error {
 	block := span{t.partition, max(t.start, t.low-blockLetters), t.low}
 	t.low, t.end = block.start, block.end
 	err := readSpan(ctx, b.opts, block, func(r *kgo.Record) error {
-		t.letters = append(t.letters, PlacedLetter{letter(r), r.Partition, r.Offset})
 		b.page.Scanned++
+		if !isNote(r) {
+			t.letters = append(t.letters, PlacedLetter{letter(r), r.Partition, r.Offset})
+		}
 		return nil
 	})
 	if len(t.letters) == 0 {

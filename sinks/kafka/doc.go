@@ -30,4 +30,13 @@
 //	tidewatch.size       the length of the value, only where it was cut because no broker would take it whole
 //
 // besides the headers above. Readers drop repeats of the same pipeline, topic, incarnation, partition and offset.
+//
+// What somebody did about a letter is a note on the same topic and partition: a record without key and value, with the
+// headers that tell the place of the rejected record, and
+//
+//	tidewatch.handled  retried or dropped
+//	tidewatch.by, tidewatch.note
+//	tidewatch.sent_to  of retried: where the record lies now, TOPIC/PARTITION/OFFSET
+//
+// The last note about a letter counts. A record that was sent again has the header tidewatch.retry_of.
 package kafka

@@ -117,5 +117,8 @@ func FindLetter(ctx context.Context, c kafkaclient.Config, partition int32, offs
 	if err != nil {
 		return PlacedLetter{}, err
 	}
+	if isNote(r) {
+		return PlacedLetter{}, fmt.Errorf("find dead letter %d-%d: it is a note about one: %w", partition, offset, ErrNoRecord)
+	}
 	return PlacedLetter{letter(r), partition, offset}, nil
 }

@@ -44,10 +44,45 @@ const idle = 2 * time.Second
 // patience is how often in a row it asks.
 const patience = 10
 
+// id is what two letters of one rejection have in common.
+func (d *DeadLetter) id() letterID {
+	return letterID{d.Pipeline, d.Topic, d.Incarnation, d.Partition, d.Offset}
+}
+
+// placeHeaders are the headers that id is read from.
+func (d *DeadLetter) placeHeaders() []kgo.RecordHeader {
+	return []kgo.RecordHeader{
+		{Key: headerPipeline, Value: []byte(d.Pipeline)}, {Key: headerTopic, Value: []byte(d.Topic)},
+		{Key: headerIncarnation, Value: []byte(d.Incarnation)}, {Key: headerPartition, Value: []byte(strconv.Itoa(int(d.Partition)))},
+		{Key: HeaderOffset, Value: []byte(strconv.FormatInt(d.Offset, 10))},
+	}
+}
+
 // ReadDeadLetters calls f with every dead letter that is on the topic now, partition by partition, oldest first. Repeats
 // are dropped. A topic that does not exist holds none. An error of f ends the reading and is returned as it is. Errors are
 // Retry where the cluster is away.
 func ReadDeadLetters(ctx context.Context, c kafkaclient.Config, f func(DeadLetter) error) error {
+	return ReadPlacedLetters(ctx, c, func(l PlacedLetter) error { return f(l.DeadLetter) })
+}
+
+// ReadPlacedLetters is ReadDeadLetters that also tells where each letter lies.
+func ReadPlacedLetters(ctx context.Context, c kafkaclient.Config, f func(PlacedLetter) error) error {
+	seen := map[letterID]bool{}
+	return eachRecord(ctx, c, func(r *kgo.Record) error {
+		if isNote(r) {
+			return nil
+		}
+		d := letter(r)
+		if d.Offset >= 0 && seen[d.id()] {
+			return nil
+		}
+		seen[d.id()] = true
+		return f(PlacedLetter{d, r.Partition, r.Offset})
+	})
+}
+
+// eachRecord calls f with all records of the topic, letters and notes.
+func eachRecord(ctx context.Context, c kafkaclient.Config, f func(*kgo.Record) error) error {
 	opts, err := c.Options(nil)
 	if err != nil {
 		return err
@@ -61,18 +96,8 @@ func ReadDeadLetters(ctx context.Context, c kafkaclient.Config, f func(DeadLette
 	if err != nil {
 		return err
 	}
-	seen := map[letterID]bool{}
 	for _, s := range spans {
-		err := readSpan(ctx, opts, s, func(r *kgo.Record) error {
-			d := letter(r)
-			id := letterID{d.Pipeline, d.Topic, d.Incarnation, d.Partition, d.Offset}
-			if d.Offset >= 0 && seen[id] {
-				return nil
-			}
-			seen[id] = true
-			return f(d)
-		})
-		if err != nil {
+		if err := readSpan(ctx, opts, s, f); err != nil {
 			return err
 		}
 	}
