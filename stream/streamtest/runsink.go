@@ -28,7 +28,8 @@ type SinkHarness struct {
 // SinkReceiver is where the rows of one task go.
 type SinkReceiver struct {
 	// Open opens the task's sink, as a process does that has taken the task over: there may be older ones that still go on. It is
-	// not closed with t, but by the suite. The faults of the life are to be found in what lies beneath, where that is possible.
+	// not closed with t, but by the suite. The faults of the life are to be found in what lies beneath, where that is possible;
+	// what a life that is dead had not sent by then must not arrive.
 	Open func(t testing.TB, l *Life) stream.Sink
 	// Visible is what readers see, for comparison: what is there twice for readers that drop repeats is there once. Sinks that
 	// were closed have sent all they had.

@@ -396,12 +396,13 @@ func TestRunSinkCatchesLive(t *testing.T) {
 				return nil
 			}
 		}},
-		"a late owner overwrites": {"owners that wake up late change nothing", func(a *alteredSink, s *LiveSink) {
-			n := 0
+		"the last to arrive wins": {"owners that wake up late change nothing", func(a *alteredSink, s *LiveSink) {
 			a.write = func(ctx context.Context, b *stream.Batch) error {
 				view := *b
-				n++
-				view.Version = stream.Version{Offset: int64(n)} // of its own count
+				s.l.W.mu.Lock()
+				s.l.W.mu.timeline++ // counts arrivals here
+				view.Version = stream.Version{Offset: s.l.W.mu.timeline}
+				s.l.W.mu.Unlock()
 				return s.Write(ctx, &view)
 			}
 		}},

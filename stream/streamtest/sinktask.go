@@ -54,8 +54,10 @@ type sinkOwner struct {
 	k            *sinkTask
 	id           string
 	sink         stream.Sink
-	at           int // steps written
-	torn         bool
+	life         *Life
+	killed       bool // nothing of it arrives any more, as far as the harness sees to that
+	at           int  // steps written
+	op, row      int  // where in the next step, if it was begun
 	mark, record stream.Time
 	in           *stream.Batch
 	commits      *rand.Rand // chance of the committer
@@ -71,7 +73,9 @@ func (k *sinkTask) open() *sinkOwner {
 	if o.commits = k.rng; k.beside {
 		o.commits = rand.New(rand.NewPCG(k.rng.Uint64(), 4))
 	}
-	o.sink = k.receiver.Open(k.t, NewLife(k.world, k.plan))
+	o.life = NewLife(k.world, k.plan)
+	k.t.Cleanup(o.life.Kill)
+	o.sink = k.receiver.Open(k.t, o.life)
 	return o
 }
 
@@ -102,6 +106,9 @@ func (k *sinkTask) run() {
 			return
 		case errors.Is(err, errDied):
 			k.dieAt, k.deaths = 0, k.deaths-1
+			if o.killed = chance(k.rng, 2); o.killed {
+				o.life.Kill()
+			}
 			k.gone = append(k.gone, o)
 			k.partial()
 		case stream.KindOfError(err) == stream.Retry && k.plan != nil:
@@ -131,10 +138,12 @@ func (k *sinkTask) bury(keep int) {
 	for len(k.gone) > keep {
 		z := k.gone[0]
 		k.gone = k.gone[1:]
-		if k.zombies && !z.torn && chance(k.rng, 2) {
+		if k.zombies && !z.killed && chance(k.rng, 2) {
 			z.wake()
 		}
-		z.close()
+		if err := z.sink.Close(); err != nil && !z.killed {
+			k.t.Fatalf("close of an owner that was overtaken: %v", err)
+		}
 	}
 }
 
@@ -272,43 +281,57 @@ func (o *sinkOwner) progress(s *SinkStep) {
 
 // write hands over a step.
 func (o *sinkOwner) write(s *SinkStep) error {
-	o.torn = true
 	if err := o.hand(s, o.call); err != nil {
 		return err
 	}
-	o.torn = false
 	o.at++
 	return nil
 }
 
+// hand goes on where it stopped, if the owner was dead for a while.
 func (o *sinkOwner) hand(s *SinkStep, call func(func() error) error) error {
 	ctx := o.k.t.Context()
-	for _, do := range s.Do {
-		if do.To != nil {
-			if a, ok := o.sink.(stream.AdvancingSink); ok {
-				if err := call(func() error { return a.Advance(ctx, *do.To) }); err != nil {
-					return err
-				}
-			}
-			continue
-		}
-		for lo := 0; lo < do.Rows.Len(); {
-			hi := border(o.k.rng, do.Rows, lo)
-			if o.in == nil || o.in.Schema != do.Rows.Schema || chance(o.k.rng, 9) {
-				o.in = stream.NewBatch(do.Rows.Schema)
-			}
-			copyRows(o.in, do.Rows, lo, hi)
-			if err := call(func() error { return o.sink.Write(ctx, o.in) }); err != nil {
+	for o.op < len(s.Do) {
+		do := &s.Do[o.op]
+		switch a, ok := o.sink.(stream.AdvancingSink); {
+		case do.To != nil && !ok:
+			o.op++
+		case do.To != nil:
+			err := call(func() error {
+				o.op++
+				return a.Advance(ctx, *do.To)
+			})
+			if err != nil {
 				return err
 			}
-			if o.k.rng != nil {
-				spoil(o.in, chance(o.k.rng, 4))
+		default:
+			if err := o.rows(ctx, do.Rows, call); err != nil {
+				return err
 			}
-			lo = hi
 		}
 	}
+	o.op = 0
 	o.progress(s)
 	return nil
+}
+
+// rows writes some rows of a batch.
+func (o *sinkOwner) rows(ctx context.Context, rows *stream.Batch, call func(func() error) error) error {
+	hi := border(o.k.rng, rows, o.row)
+	if o.in == nil || o.in.Schema != rows.Schema || chance(o.k.rng, 9) {
+		o.in = stream.NewBatch(rows.Schema)
+	}
+	copyRows(o.in, rows, o.row, hi)
+	err := call(func() error {
+		if o.row = hi; hi == rows.Len() {
+			o.op, o.row = o.op+1, 0
+		}
+		return o.sink.Write(ctx, o.in)
+	})
+	if err == nil && o.k.rng != nil {
+		spoil(o.in, chance(o.k.rng, 4))
+	}
+	return err
 }
 
 func (o *sinkOwner) epoch(snapshot bool) stream.Epoch {

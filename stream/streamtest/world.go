@@ -214,6 +214,13 @@ func (l *Life) alive() bool {
 	}
 }
 
+// Call runs effect with the fault that the plan has for it: how tests put faults beneath what is no fake. point names the
+// call for the plan; it returns ErrCrash once the process is dead.
+func (l *Life) Call(point string, effect func() error) error { return l.call(point, effect) }
+
+// Over is a real store as the process sees it.
+func (l *Life) Over(o stream.Objects) stream.Objects { return over{l, o} }
+
 // call runs effect with the fault that the plan has for it.
 func (l *Life) call(point string, effect func() error) error {
 	l.wait()
