@@ -26,7 +26,8 @@ type lane struct {
 	row      int           // next row of in
 	rejected int           // next of in.Rejected
 
-	part      part // of a stage with cuts
+	skew      skewTable // of the producers, of a stage that reads events
+	part      part      // of a stage with cuts
 	view, sub stream.Batch
 	marks     []stream.Time
 	onReject  func(ctx context.Context, r []stream.Rejected) error
@@ -93,6 +94,9 @@ func (l *lane) give(in *stream.Input) error {
 		return fmt.Errorf("read input: it covers offsets %d to %d, but offset %d is next", in.From, in.Next, l.at.Offset)
 	}
 	l.in, l.row, l.rejected = in, 0, 0
+	if in.Batch != nil && l.stage.Partial == nil {
+		l.skew.look(in.Batch)
+	}
 	return nil
 }
 

@@ -52,6 +52,7 @@ type TaskStatus struct {
 	StateBytes int64 // memory of the operators' state
 	Groups     int64
 	Snapshot   SnapshotStatus
+	Skew       []ProducerSkew    // of the producers whose clocks differ most; it is never changed
 	Outputs    map[string]string // troubles by output, "" if none
 	Durations  map[string]Duration
 }
@@ -69,7 +70,10 @@ type Duration struct {
 	Last  time.Duration
 }
 
-const showEvery = 200 * time.Millisecond
+const (
+	showEvery = 200 * time.Millisecond
+	skewEvery = 5 * time.Second
+)
 
 // start begins the status of a task that has arrived where its row is.
 func (s *status) start(t *task, cp *stream.Checkpoint) {
@@ -114,6 +118,9 @@ func (t *task) show(now time.Time) {
 	l.chain.keys.show(&t.status)
 	mark, record := l.marker.Marks()
 	bytes, groups := l.chain.size()
+	if now.Sub(t.lastSkew) >= skewEvery {
+		t.lastSkew, t.skew = now, l.skew.worst()
+	}
 	lag, lagTime := int64(-1), time.Duration(0)
 	if t.end >= 0 {
 		lag = max(t.end-l.at.Offset, 0)
@@ -127,6 +134,7 @@ func (t *task) show(now time.Time) {
 	n := &s.mu.now
 	n.At, n.First, n.End, n.Lag, n.LagTime = l.at, l.first, t.end, lag, lagTime
 	n.Mark, n.RecordMark, n.Ledger, n.Events = mark, record, l.chain.ledger(), l.chain.events
+	n.Skew = t.skew
 	n.StateBytes, n.Groups, n.Snapshot = bytes, groups, SnapshotStatus{At: t.snapshotAt, Bytes: s.stateBytes.Load()}
 }
 

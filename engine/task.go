@@ -31,8 +31,10 @@ type task struct {
 	claimed  stream.Version // of the newest claim
 	end      int64          // log end as last seen, -1 unknown
 
-	lastEpoch, lastSnapshot, lastPublish, lastData, lastShow time.Time
-	snapshotAt                                               stream.Version
+	lastEpoch, lastSnapshot, lastPublish, lastData, lastShow, lastSkew time.Time
+
+	snapshotAt stream.Version
+	skew       []ProducerSkew // as of lastSkew
 
 	claimedMark stream.Time             // of the newest claim, NoTime if there is none
 	asked       atomic.Pointer[refresh] // by Runner.Refresh

@@ -49,7 +49,7 @@ func desc(name, help string, more ...string) *prometheus.Desc {
 // descriptions of all metrics; docs/operate lists them.
 type descriptions struct {
 	fetched, lag, lagSeconds, watermark, complete, epoch, offset, state, groups, snapshot, ledger, difference, running, seconds, commits *prometheus.Desc
-	output                                                                                                                               *prometheus.Desc
+	output, ahead, behind                                                                                                                *prometheus.Desc
 }
 
 func describe() *descriptions {
@@ -69,6 +69,8 @@ func describe() *descriptions {
 		running:    desc("task_running", "1 while the task runs, 0 while it starts or has failed."),
 		seconds:    desc("commit_seconds_total", "Time spent in the phases of the commit of epochs.", "phase"),
 		commits:    desc("commit_phases_total", "How often a phase of the commit of epochs ran.", "phase"),
+		ahead:      desc("producer_clock_ahead_seconds", "Largest lead of a producer's clock over the broker's, if it is above a second."),
+		behind:     desc("producer_clock_behind_seconds", "Largest delay of a producer behind the broker's clock, if it is above a second."),
 		output:     desc("output_failing", "1 while an output does not take what it should.", "output"),
 	}
 }
@@ -120,6 +122,12 @@ func (m *Metrics) collect(d *descriptions, s *engine.TaskStatus, out chan<- prom
 		send(d.seconds, prometheus.CounterValue, t.Total.Seconds(), phase)
 		send(d.commits, prometheus.CounterValue, float64(t.Count), phase)
 	}
+	var ahead, behind float64
+	for _, p := range s.Skew {
+		ahead, behind = max(ahead, p.Ahead.Seconds()), max(behind, -p.Ahead.Seconds())
+	}
+	send(d.ahead, prometheus.GaugeValue, ahead)
+	send(d.behind, prometheus.GaugeValue, behind)
 	for name, trouble := range s.Outputs {
 		send(d.output, prometheus.GaugeValue, truth(trouble != ""), name)
 	}
