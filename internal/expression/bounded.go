@@ -70,7 +70,15 @@ func valueOr(v any, failed bool) any {
 	return v
 }
 
-func tooBig(args ...any) bool { return weight(args, maxText) > maxText }
+func tooBig(args ...any) bool { return weightOf(args) > maxText }
+
+func weightOf(args []any) int {
+	w := 0
+	for i := 0; i < len(args) && w <= maxText; i++ {
+		w += weight(args[i], maxText-w)
+	}
+	return w
+}
 
 // weight is what it costs to go through a value: the bytes of its strings and the elements of its lists. Lists may hold one
 // list many times over, so counting ends beyond the limit.

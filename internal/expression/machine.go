@@ -67,7 +67,7 @@ var errTooMuch = errors.New("an expression may not do that much in a row")
 // metered charges a function with each of its calls.
 func (m *meter) metered(fn func(args ...any) (any, error)) func(args ...any) (any, error) {
 	return func(args ...any) (any, error) {
-		m.spent += 1 + weight(args, maxText)/64
+		m.spent += 1 + weightOf(args)/64
 		if m.spent > workBudget {
 			return nil, errTooMuch
 		}
