@@ -59,7 +59,8 @@ type history struct {
 	events []event
 	task   stream.TaskID
 	plan   *engine.Plan
-	slow   bool // lives often stand by for seconds
+	slow   bool          // lives often stand by for seconds
+	quiet  time.Duration // and sometimes for up to so long
 }
 
 const (
@@ -171,6 +172,9 @@ func (h *history) outlived(t *testing.T, start func(streamtest.Plan) *process, p
 
 // while is mostly shorter than the interval of snapshots, now and then longer than every patience.
 func (h *history) while() time.Duration {
+	if h.quiet > 0 && h.rng.IntN(4) == 0 {
+		return time.Duration(h.rng.Int64N(int64(h.quiet)))
+	}
 	if h.rng.IntN(8) == 0 || h.slow && h.rng.IntN(2) == 0 {
 		return time.Duration(2000+h.rng.IntN(6000)) * time.Millisecond
 	}

@@ -42,8 +42,7 @@ type LocalInput struct {
 	Partition  stream.Partition
 	Partitions int32 // of the topic
 	Open       func(ctx context.Context, d stream.Decoder) (stream.Reader, error)
-	// Controls are the control records that the live task has claimed, in the order of their versions. Those from before the
-	// first offset that is read only tell how far the live task was.
+	// Controls are the control records that the live task has claimed, in the order of their versions.
 	Controls []stream.Control
 }
 
@@ -212,7 +211,7 @@ func (r *Local) step(ctx context.Context, l *localLane) error {
 	if err != nil {
 		return fmt.Errorf("read from offset %d: %w", l.at.Offset, err)
 	}
-	if err := l.begin(ctx, in.From); err != nil {
+	if err := r.begin(ctx, l, in.From); err != nil {
 		return err
 	}
 	before := l.at.Offset
@@ -233,27 +232,29 @@ func (r *Local) finish(ctx context.Context, l *localLane) error {
 	if len(l.controls) == 0 {
 		return nil
 	}
-	if err := l.begin(ctx, l.controls[0].At.Offset); err != nil {
+	if err := r.begin(ctx, l, l.controls[0].At.Offset); err != nil {
 		return err
 	}
 	return r.controlsHere(ctx, l)
 }
 
-// begin lets the lane start where its input does. Of what came before only the ticks are known.
-func (l *localLane) begin(ctx context.Context, from int64) error {
+// begin lets the lane start where its input does. Of what came before only the control records are known.
+func (r *Local) begin(ctx context.Context, l *localLane, from int64) error {
 	if l.begun {
 		return nil
 	}
-	l.begun, l.first, l.at.Offset = true, from, from
+	l.begun = true
 	if len(l.controls) > 0 {
 		l.at.Step = l.controls[0].At.Step - 1
 	}
 	for len(l.controls) > 0 && l.controls[0].At.Offset < from {
-		l.at.Step = l.controls[0].At.Step
-		l.marker.Tick(l.controls[0].Mark)
-		l.controls = l.controls[1:]
+		l.at.Offset = l.controls[0].At.Offset
+		if err := r.controlsHere(ctx, l); err != nil {
+			return err
+		}
 	}
-	return l.climb(ctx, true)
+	l.first, l.at.Offset = from, from
+	return nil
 }
 
 // workOff works off the lane's input.
