@@ -19,9 +19,10 @@ type Config struct {
 	Hosts      int // of metric scenarios
 	Users      int // of security scenarios
 	Partitions int32
-	NilKeys    bool        // producers that do not key: events go round robin over the partitions
-	Start      stream.Time // event time of event 0
-	PerSecond  int         // events a second of event time; 0 is the scenario's own rate
+	NilKeys    bool          // producers that do not key: events go round robin over the partitions
+	Start      stream.Time   // event time of event 0
+	PerSecond  int           // events a second of event time; 0 is the scenario's own rate
+	Calm       time.Duration // of scenarios with a plan of incidents: none is planted for so long
 }
 
 // Default is the configuration of a scenario in its usual size.
@@ -52,13 +53,17 @@ type scenario struct {
 	name, about, topic string
 	perSecond          func(c *Config) int
 	entities           func(c *Config) (prefix string, n int)
+	// plan is what is planted, again and again; aim chooses what an incident of it happens to. nil of scenarios that plant
+	// by the number of the event.
+	plan []planned
+	aim  func(g *Generator, in *Incident, draw *random)
 	// event appends event i, whose undisturbed time is at, and returns the key and the label.
 	event func(g *Generator, i int64, r *random, e *Event)
 }
 
 // scenarios is the table of all there are.
 func scenarios() []*scenario {
-	return []*scenario{benchScenario(), hostsScenario(), loginsScenario(), apiScenario()}
+	return []*scenario{benchScenario(), hostsScenario(), loginsScenario(), apiScenario(), platformScenario(), accessScenario()}
 }
 
 // Names lists the scenarios with what they are, for help texts.
