@@ -8,16 +8,21 @@ import (
 	"github.com/tidewatch/tidewatch/internal/obs"
 )
 
-// load reads the configuration: the file of -c, else ./tidewatch.yaml, else the one that tidewatch up has written into its
-// usual folder, else defaults and environment.
-func (a *app) load() (config.Config, error) {
+// configName is the file of -c, else ./tidewatch.yaml, else the one that tidewatch up has written into its usual folder, else
+// none.
+func (a *app) configName() string {
 	name := a.config
 	for _, usual := range []string{"tidewatch.yaml", "tidewatch-data/tidewatch.yaml"} {
 		if _, err := os.Stat(usual); name == "" && err == nil {
 			name = usual
 		}
 	}
-	c, err := config.Load(name, os.Environ())
+	return name
+}
+
+// load reads the configuration: file, environment, --set.
+func (a *app) load() (config.Config, error) {
+	c, err := config.Load(a.configName(), os.Environ(), a.settings...)
 	return c, fail(exitUsage, err)
 }
 

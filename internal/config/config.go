@@ -4,9 +4,7 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -16,76 +14,77 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// Config is the whole file. Unknown keys are refused.
+// Config is the whole file. Unknown keys are refused. The tag about is what people read of a key, example is a value where
+// there is no default, and secret marks what is never shown.
 type Config struct {
-	Kafka     Kafka    `yaml:"kafka"`
-	Redis     Redis    `yaml:"redis"`
-	Postgres  Postgres `yaml:"postgres"`
-	Objects   Objects  `yaml:"objects"`
-	HTTP      HTTP     `yaml:"http"`
-	Tracing   Tracing  `yaml:"tracing"`
-	Pipelines []string `yaml:"pipelines"` // files and folders
+	Kafka     Kafka    `yaml:"kafka" about:"The cluster."`
+	Redis     Redis    `yaml:"redis" about:"Rollups for live dashboards. It may be lost: it is filled again."`
+	Postgres  Postgres `yaml:"postgres" about:"The rows of the tasks, and the alerts. It must not forget what it committed."`
+	Objects   Objects  `yaml:"objects" about:"The archive, rollups as files, and the tasks' snapshots. All workers need the same."`
+	HTTP      HTTP     `yaml:"http" about:"What the product listens on."`
+	Tracing   Tracing  `yaml:"tracing" about:"Traces of epochs, for an OpenTelemetry collector."`
+	Pipelines []string `yaml:"pipelines" about:"Files and folders of pipelines; tidewatch pipeline validate checks them." example:"my-pipelines"`
 }
 
 // Kafka is the cluster.
 type Kafka struct {
-	Brokers []string `yaml:"brokers"`
-	Group   string   `yaml:"group"` // consumer group of the workers
-	TLS     *TLS     `yaml:"tls"`
-	SASL    *SASL    `yaml:"sasl"`
+	Brokers []string `yaml:"brokers" about:"host:port; any of them tells the others."`
+	Group   string   `yaml:"group" about:"Consumer group of the workers; offsets in it are for displays of lag only."`
+	TLS     *TLS     `yaml:"tls" about:"Encryption; left out: plain text, {}: the system's roots."`
+	SASL    *SASL    `yaml:"sasl" about:"Login at the brokers; left out: none."`
 	// InternalReplicas is the replication factor of the topics that tidewatch creates; 0 leaves it to the broker.
-	InternalReplicas int16 `yaml:"internal_replicas"`
+	InternalReplicas int16 `yaml:"internal_replicas" about:"Replicas of the topics that tidewatch creates; 0 leaves it to the broker." example:"3"`
 }
 
 // TLS names PEM files. All may be empty: then the system's roots are used.
 type TLS struct {
-	CA         string `yaml:"ca"`
-	Cert       string `yaml:"cert"`
-	Key        string `yaml:"key"`
-	ServerName string `yaml:"server_name"`
+	CA         string `yaml:"ca" about:"PEM file of the roots that may sign the brokers' certificates." example:"/etc/tidewatch/kafka-ca.pem"`
+	Cert       string `yaml:"cert" about:"PEM file of the client's certificate; with key." example:"/etc/tidewatch/kafka.pem"`
+	Key        string `yaml:"key" about:"PEM file of the client's key." example:"/etc/tidewatch/kafka.key"`
+	ServerName string `yaml:"server_name" about:"Expected in the certificate instead of the broker's host name." example:"kafka.internal"`
 }
 
 // SASL is the login at the brokers.
 type SASL struct {
-	Mechanism    string `yaml:"mechanism"` // plain, scram-sha-256, scram-sha-512
-	User         string `yaml:"user"`
-	Password     string `yaml:"password"`
-	PasswordFile string `yaml:"password_file"`
+	Mechanism    string `yaml:"mechanism" about:"plain, scram-sha-256 or scram-sha-512." example:"scram-sha-512"`
+	User         string `yaml:"user" about:"Name of the user." example:"tidewatch"`
+	Password     string `yaml:"password" about:"Password; better as a file." example:"…" secret:"all"`
+	PasswordFile string `yaml:"password_file" about:"File that holds the password." example:"/etc/tidewatch/kafka.password"`
 }
 
 // Redis holds the rollups for live dashboards.
 type Redis struct {
-	URL     string `yaml:"url"`
-	URLFile string `yaml:"url_file"`
+	URL     string `yaml:"url" about:"redis://user:password@host:port/database; rediss:// with TLS." secret:"part"`
+	URLFile string `yaml:"url_file" about:"File that holds the URL." example:"/etc/tidewatch/redis.url"`
 }
 
 // Postgres holds the tasks' rows and the alerts.
 type Postgres struct {
-	DSN     string `yaml:"dsn"`
-	DSNFile string `yaml:"dsn_file"`
+	DSN     string `yaml:"dsn" about:"postgres://user:password@host:port/database, or key=value words." secret:"part"`
+	DSNFile string `yaml:"dsn_file" about:"File that holds the DSN." example:"/etc/tidewatch/postgres.dsn"`
 }
 
 // Objects is the object store: the archive, rollups as files, and the tasks' snapshots.
 type Objects struct {
-	URL           string `yaml:"url"`
-	Endpoint      string `yaml:"endpoint"`
-	Region        string `yaml:"region"`
-	AccessKey     string `yaml:"access_key"`
-	AccessKeyFile string `yaml:"access_key_file"`
-	SecretKey     string `yaml:"secret_key"`
-	SecretKeyFile string `yaml:"secret_key_file"`
+	URL           string `yaml:"url" about:"s3://bucket/prefix, or file:///folder." example:"file:///var/lib/tidewatch/objects"`
+	Endpoint      string `yaml:"endpoint" about:"Of an S3 server that is not Amazon's." example:"https://s3.internal:9000"`
+	Region        string `yaml:"region" about:"Of the bucket." example:"eu-west-1"`
+	AccessKey     string `yaml:"access_key" about:"Without keys the AWS_ variables, the shared credentials file and the machine's role are asked." example:"…" secret:"all"`
+	AccessKeyFile string `yaml:"access_key_file" about:"File that holds the access key." example:"/etc/tidewatch/s3.access"`
+	SecretKey     string `yaml:"secret_key" about:"Secret of the access key." example:"…" secret:"all"`
+	SecretKeyFile string `yaml:"secret_key_file" about:"File that holds the secret key." example:"/etc/tidewatch/s3.secret"`
 }
 
 // HTTP is what the product listens on.
 type HTTP struct {
-	Listen string `yaml:"listen"` // API
-	Admin  string `yaml:"admin"`  // /metrics and /debug/pprof
-	Tokens string `yaml:"tokens"` // file of tokens; needed on any address but loopback
+	Listen string `yaml:"listen" about:"Page and API; on another address than loopback it needs tokens."`
+	Admin  string `yaml:"admin" about:"/metrics and /debug/pprof, without a password: loopback, or behind a firewall."`
+	Tokens string `yaml:"tokens" about:"File of tokens; needed on any address but loopback." example:"/etc/tidewatch/tokens.yaml"`
 }
 
 // Tracing sends traces of epochs to an OpenTelemetry collector.
 type Tracing struct {
-	Endpoint string `yaml:"endpoint"` // http://host:4318; empty: no traces
+	Endpoint string `yaml:"endpoint" about:"http://host:4318; empty: no traces." example:"http://127.0.0.1:4318"`
 }
 
 // Default is the configuration of a machine on which everything runs.
@@ -98,20 +97,33 @@ func Default() Config {
 	}
 }
 
-// Load reads the file, or only defaults and environment if name is empty, reads secrets from their files, and validates.
-func Load(name string, environ []string) (Config, error) {
+// Load reads the file, or only defaults and environment if name is empty, applies settings, reads secrets from their files,
+// and validates. Settings are KEY=VALUE, such as kafka.brokers=a:9092,b:9092; they win over the environment, which wins over
+// the file. Mistakes in the file are Problems.
+func Load(name string, environ []string, settings ...string) (Config, error) {
 	c := Default()
 	if name != "" {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return c, fmt.Errorf("read configuration: %w", err)
 		}
-		if err := decode(name, data, &c); err != nil {
-			return c, err
+		in := inspect(name, data)
+		if len(in.problems) > 0 {
+			return c, in.problems
+		}
+		if !in.blank { // the decoder would set everything to nothing
+			if err := decode(name, data, &c); err != nil {
+				return c, err
+			}
 		}
 	}
 	if err := overlay(&c, environ); err != nil {
 		return c, err
+	}
+	for _, kv := range settings {
+		if err := set(&c, kv); err != nil {
+			return c, err
+		}
 	}
 	if err := c.secrets(); err != nil {
 		return c, err
@@ -127,21 +139,45 @@ func decode(name string, data []byte, c *Config) error {
 	return nil
 }
 
+// set applies one setting.
+func set(c *Config, kv string) error {
+	key, value, ok := strings.Cut(kv, "=")
+	if !ok {
+		return fmt.Errorf("set configuration: %q is not KEY=VALUE", kv)
+	}
+	if f, ok := find(key); !ok || f.Section {
+		return fmt.Errorf("set configuration: there is no key %s%s", key, suggestion(key, names(Fields())))
+	}
+	return decode("from --set "+key, document(strings.Split(key, "."), value), c)
+}
+
 const prefix = "TIDEWATCH_"
 
 // overlay applies variables such as TIDEWATCH_KAFKA__BROKERS=a:9092,b:9092: two underscores stand for a dot.
 func overlay(c *Config, environ []string) error {
 	for _, kv := range slices.Sorted(slices.Values(environ)) {
-		key, value, ok := strings.Cut(kv, "=")
-		path, ours := strings.CutPrefix(key, prefix)
-		if !ok || !ours || !strings.Contains(path, "__") && path != "PIPELINES" {
+		variable, value, _ := strings.Cut(kv, "=")
+		key := keyOf(variable)
+		if key == "" {
 			continue
 		}
-		if err := decode("from the environment, "+key, document(strings.Split(strings.ToLower(path), "__"), value), c); err != nil {
+		if f, ok := find(key); !ok || f.Section {
+			return fmt.Errorf("read the environment: %s sets the key %s, which does not exist%s", variable, key, suggestion(key, names(Fields())))
+		}
+		if err := decode("from the environment, "+variable, document(strings.Split(key, "."), value), c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// keyOf is the key that a variable of the environment sets, "" if it is none of ours.
+func keyOf(variable string) string {
+	path, ours := strings.CutPrefix(variable, prefix)
+	if !ours || !strings.Contains(path, "__") && path != "PIPELINES" {
+		return ""
+	}
+	return strings.ToLower(strings.ReplaceAll(path, "__", "."))
 }
 
 // document is the YAML that sets one value; lists are written with commas.
@@ -170,12 +206,13 @@ func scalar(v string) string {
 	return fmt.Sprintf("%q", v)
 }
 
-// secrets reads the values that are given as files.
-func (c *Config) secrets() error {
-	type secret struct {
-		key, file string
-		value     *string
-	}
+// secret is a value that may be given as a file.
+type secret struct {
+	key, file string
+	value     *string
+}
+
+func (c *Config) filed() []secret {
 	all := []secret{
 		{"redis.url", c.Redis.URLFile, &c.Redis.URL},
 		{"postgres.dsn", c.Postgres.DSNFile, &c.Postgres.DSN},
@@ -185,13 +222,18 @@ func (c *Config) secrets() error {
 	if c.Kafka.SASL != nil {
 		all = append(all, secret{"kafka.sasl.password", c.Kafka.SASL.PasswordFile, &c.Kafka.SASL.Password})
 	}
-	for _, s := range all {
+	return all
+}
+
+// secrets reads the values that are given as files.
+func (c *Config) secrets() error {
+	for _, s := range c.filed() {
 		if s.file == "" {
 			continue
 		}
 		data, err := os.ReadFile(s.file)
 		if err != nil {
-			return fmt.Errorf("read %s_file: %w", s.key, err)
+			return Mistake{s.key + "_file", fmt.Sprintf("read %s_file: %v", s.key, err)}
 		}
 		*s.value = strings.TrimSpace(string(data))
 	}
@@ -206,45 +248,6 @@ func Write(name string, c *Config) error {
 	}
 	if err := os.WriteFile(name, data, 0o600); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
-	}
-	return nil
-}
-
-// Validate reports every mistake that shows without asking a server.
-func (c *Config) Validate() error {
-	var errs []error
-	need := func(key, value, example string) {
-		if value == "" {
-			errs = append(errs, fmt.Errorf("%s is empty: set it, for example to %s", key, example))
-		}
-	}
-	if len(c.Kafka.Brokers) == 0 {
-		errs = append(errs, errors.New("kafka.brokers is empty: name at least one host:port"))
-	}
-	need("kafka.group", c.Kafka.Group, "tidewatch")
-	need("redis.url", c.Redis.URL, "redis://127.0.0.1:6379/0")
-	need("postgres.dsn", c.Postgres.DSN, "postgres://tidewatch@127.0.0.1:5432/tidewatch")
-	need("objects.url", c.Objects.URL, "file:///var/lib/tidewatch or s3://bucket/prefix")
-	for key, addr := range map[string]string{"http.listen": c.HTTP.Listen, "http.admin": c.HTTP.Admin} {
-		if err := listenable(key, addr, c.HTTP.Tokens); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return errors.Join(errs...)
-}
-
-// listenable refuses an address that others could reach while nothing asks for a token.
-func listenable(key, addr, tokens string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%s: %q is not host:port", key, addr)
-	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	if key == "http.listen" && tokens == "" {
-		return fmt.Errorf("%s: %s is reachable from other machines, but http.tokens names no file of tokens; give one, or listen on 127.0.0.1", key, addr)
 	}
 	return nil
 }

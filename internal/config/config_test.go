@@ -24,7 +24,7 @@ func TestLoadFileAndEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := load(t, "kafka: {brokers: [\"a:1\"]}\nobjects: {url: \"file:///tmp/x\"}\npostgres: {dsn_file: "+secret+"}\n",
-		"TIDEWATCH_KAFKA__BROKERS=b:2,c:3", "TIDEWATCH_REDIS__URL=redis://r:1/2", "TIDEWATCH_KAFKA__SASL__USER=123",
+		"TIDEWATCH_KAFKA__BROKERS=b:2,c:3", "TIDEWATCH_REDIS__URL=redis://r:1/2", "TIDEWATCH_KAFKA__SASL__USER=123", "TIDEWATCH_KAFKA__SASL__MECHANISM=plain",
 		"TIDEWATCH_TEST_REQUIRE=kafka", "PATH=/bin")
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestLoadFileAndEnvironment(t *testing.T) {
 	want := Default()
 	want.Kafka.Brokers, want.Redis.URL, want.Objects.URL = []string{"b:2", "c:3"}, "redis://r:1/2", "file:///tmp/x"
 	want.Postgres = Postgres{DSN: "postgres://u:p@h/d", DSNFile: secret}
-	want.Kafka.SASL = &SASL{User: "123"}
+	want.Kafka.SASL = &SASL{User: "123", Mechanism: "plain"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
