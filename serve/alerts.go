@@ -43,7 +43,7 @@ func filterOf(c *call, otherwise []alerts.State) (f alerts.Filter, err error) {
 	f.States, f.Severity = chosen(c, "state", alerts.States(), otherwise), chosen(c, "severity", alerts.Severities(), nil)
 	f.Name, f.Pipeline, f.Cursor = c.text("name"), c.text("pipeline"), c.text("cursor")
 	f.Labels = labelsOf(c)
-	f.Limit = c.number("limit", alerts.DefaultLimit, 1, alerts.MaxLimit)
+	f.Limit = c.number("limit", alerts.DefaultLimit, alerts.MaxLimit)
 	if f.Cursor != "" {
 		if _, err := alerts.ParseCursor(f.Cursor); err != nil {
 			c.bad("cursor", "it is none of ours: take next_cursor of the page before")

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -55,10 +56,10 @@ func askOf(c *call, ch chooser) (*ask, error) {
 		d, _ := c.duration("step")
 		a.step = d
 	}
-	a.points = c.number("points", defaultPoint, 1, 2000)
+	a.points = c.number("points", defaultPoint, 2000)
 	a.byGiven, a.by = c.has("by"), c.list("by")
 	a.where, a.columns = c.pairs("where"), c.list("columns")
-	a.top, a.order = c.number("top", 0, 1, maxLines), c.text("order")
+	a.top, a.order = c.number("top", 0, maxLines), c.text("order")
 	if a.order != "" && a.top == 0 {
 		c.bad("order", "it needs top: how many series to keep")
 	}
@@ -160,9 +161,7 @@ func (a *ask) conditions(t *target) map[string][]string {
 	if len(a.choose.operations) > 0 {
 		all[operationColumn(t)] = a.choose.operations
 	}
-	for k, v := range a.where {
-		all[k] = v
-	}
+	maps.Copy(all, a.where)
 	return all
 }
 
@@ -190,5 +189,5 @@ func (a *ask) stepFor(span, every time.Duration) time.Duration {
 			}
 		}
 	}
-	return max((step+every-1)/every, 1) * every
+	return time.Duration(ceil(stream.Time(max(step, 1)), every))
 }

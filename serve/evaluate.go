@@ -135,13 +135,18 @@ func (s Span) text() string {
 
 // evaluate reads and folds one output. The range is widened to whole buckets.
 func (s *Server) evaluate(ctx context.Context, p *foldPlan, from, to stream.Time) (part, error) {
-	from, to = from.Floor(p.step), (to + stream.Time(p.step) - 1).Floor(p.step)
+	from, to = from.Floor(p.step), ceil(to, p.step)
 	q := RollupQuery{Output: p.target.store, From: from, To: to, Where: p.where, Columns: p.read}
 	r, err := s.c.Rollups.Read(ctx, q)
 	if err != nil {
 		return part{}, err
 	}
 	return part{plan: p, lines: p.fold(r), through: r.CompleteThrough}, nil
+}
+
+// ceil is the end of the bucket that t is the end of, or lies in.
+func ceil(t stream.Time, step time.Duration) stream.Time {
+	return (t + stream.Time(step) - 1).Floor(step)
 }
 
 // assemble makes the answer of its parts.
@@ -163,7 +168,7 @@ func (a *ask) assemble(parts []part, from, to stream.Time) (*MetricsAnswer, erro
 	if len(parts) == 0 {
 		shortest, through = max(a.step, a.stepFor(to.Sub(from), 1)), stream.NoTime
 	}
-	out.From, out.To = Instant(from.Floor(longest)), Instant((to + stream.Time(longest) - 1).Floor(longest))
+	out.From, out.To = Instant(from.Floor(longest)), Instant(ceil(to, longest))
 	out.Step, out.CompleteThrough, out.SeriesTotal = Span(shortest), InstantOf(through), len(out.Series)
 	slices.SortStableFunc(out.Series, func(x, y MetricsLine) int {
 		if c := strings.Compare(x.Name, y.Name); c != 0 {

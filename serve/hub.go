@@ -21,8 +21,8 @@ const evaluations = 4
 // Locks are taken in this order: hub, panel, viewer.
 type hub struct {
 	s       *Server
-	reading chan struct{} // a place for each evaluation
-	ctx     context.Context
+	reading chan struct{}                                // a place for each evaluation
+	child   func() (context.Context, context.CancelFunc) // a context that ends with the hub
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
 
@@ -42,7 +42,8 @@ type hub struct {
 
 func newHub(s *Server) *hub {
 	h := &hub{s: s, reading: make(chan struct{}, evaluations)}
-	h.ctx, h.stop = context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.Background())
+	h.child, h.stop = func() (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }, stop
 	h.mu.panels, h.mu.feeds, h.mu.viewers = map[string]*panel{}, map[string]*feed{}, map[*viewer]bool{}
 	return h
 }
@@ -108,7 +109,9 @@ func (h *hub) subscribe(sub *subscription, c *call) error {
 		p = newPanel(h, key, c, a)
 		h.mu.panels[key] = p
 		h.s.observed.panels.Set(float64(len(h.mu.panels)))
-		h.wg.Go(p.run)
+		ctx, stop := h.child()
+		p.stop = stop
+		h.wg.Go(func() { p.run(ctx) })
 	}
 	sub.panel = p
 	p.join(sub)
@@ -184,7 +187,7 @@ func (h *hub) follow(p *panel, outputs []*RollupOutput) {
 		wanted[key] = true
 		f := h.mu.feeds[key]
 		if f == nil {
-			ctx, stop := context.WithCancel(h.ctx)
+			ctx, stop := h.child()
 			f = &feed{key: key, stop: stop, panels: map[*panel]bool{}}
 			h.mu.feeds[key] = f
 			h.wg.Go(func() { h.listen(ctx, f, *o) })

@@ -19,7 +19,7 @@ const (
 func listLetters(ctx context.Context, s *Server, c *call) (reply, error) {
 	f := LetterFilter{
 		Pipeline: c.text("pipeline"), Topic: c.text("topic"), Reason: c.text("reason"), Cursor: c.text("cursor"),
-		Limit: c.number("limit", 50, 1, maxLetters), Budget: letterBudget,
+		Limit: c.number("limit", 50, maxLetters), Budget: letterBudget,
 	}
 	if err := c.mistakes(); err != nil {
 		return reply{}, err

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -199,7 +200,7 @@ func addExamples(r *route, responses object) error {
 			media["examples"] = shown
 		}
 		summary := r.Method + " " + e.Path
-		if r.Root == false {
+		if !r.Root {
 			summary = r.Method + " " + APIBase + e.Path
 		}
 		if e.About != "" {
@@ -268,9 +269,7 @@ func (b *documenter) fields(t reflect.Type, properties object, required *[]strin
 		schema := b.schema(f.Type)
 		if doc := f.Tag.Get("doc"); doc != "" {
 			described := object{"description": doc}
-			for k, v := range schema {
-				described[k] = v
-			}
+			maps.Copy(described, schema)
 			schema = described
 		}
 		properties[name] = schema
@@ -283,9 +282,7 @@ func (b *documenter) fields(t reflect.Type, properties object, required *[]strin
 func nullable(s object) object {
 	if kind, ok := s["type"].(string); ok {
 		out := object{}
-		for k, v := range s {
-			out[k] = v
-		}
+		maps.Copy(out, s)
 		out["type"] = []any{kind, "null"}
 		return out
 	}

@@ -283,8 +283,10 @@ func TestBreaksAreFound(t *testing.T) {
 		"answer 207": func(doc map[string]any) {
 			delete(at2(doc, "paths", APIBase+"/metrics/custom", "post", "responses"), "207")
 		},
-		"Problem.code":     func(doc map[string]any) { delete(at2(doc, "components", "schemas", "Problem", "properties"), "code") },
-		"type was integer": func(doc map[string]any) { at2(doc, "components", "schemas", "Problem", "properties", "status")["type"] = "string" },
+		"Problem.code": func(doc map[string]any) { delete(at2(doc, "components", "schemas", "Problem", "properties"), "code") },
+		"type was integer": func(doc map[string]any) {
+			at2(doc, "components", "schemas", "Problem", "properties", "status")["type"] = "string"
+		},
 		"the value admin": func(doc map[string]any) {
 			at2(doc, "components", "schemas", "SessionAnswer", "properties", "roles", "items")["enum"] = []any{"read"}
 		},

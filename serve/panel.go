@@ -18,7 +18,6 @@ type panel struct {
 	key    string
 	call   *call
 	ask    *ask // nil if the whole answer is sent
-	ctx    context.Context
 	stop   context.CancelFunc
 	wake   chan struct{}
 	series seriesState // of the goroutine
@@ -37,25 +36,24 @@ type panel struct {
 
 func newPanel(h *hub, key string, c *call, a *ask) *panel {
 	p := &panel{h: h, key: key, call: c, ask: a, wake: make(chan struct{}, 1)}
-	p.ctx, p.stop = context.WithCancel(h.ctx)
 	p.mu.subs, p.mu.dirty = map[*subscription]bool{}, map[string]stream.Time{}
 	return p
 }
 
-// run evaluates until nobody watches.
-func (p *panel) run() {
+// run evaluates until ctx is done: nobody watches any more.
+func (p *panel) run(ctx context.Context) {
 	defer p.h.follow(p, nil)
 	clock, every := p.h.s.c.Clock, p.h.s.c.Limits.Every
 	for {
 		began := clock.Now()
-		p.refresh(began)
+		p.refresh(ctx, began)
 		select {
-		case <-p.ctx.Done():
+		case <-ctx.Done():
 			return
 		case <-clock.After(max(every-clock.Now().Sub(began), every/10)): // nothing is told more often
 		}
 		select {
-		case <-p.ctx.Done():
+		case <-ctx.Done():
 			return
 		case <-p.wake:
 		case <-clock.After(p.patience()):
@@ -100,14 +98,14 @@ func (p *panel) takeDirty() map[string]stream.Time {
 	return d
 }
 
-func (p *panel) refresh(began time.Time) {
+func (p *panel) refresh(parent context.Context, began time.Time) {
 	select {
 	case p.h.reading <- struct{}{}:
 		defer func() { <-p.h.reading }()
-	case <-p.ctx.Done():
+	case <-parent.Done():
 		return
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, p.h.s.c.Limits.Timeout)
+	ctx, cancel := context.WithTimeout(parent, p.h.s.c.Limits.Timeout)
 	defer cancel()
 	var err error
 	if p.ask == nil {
@@ -115,7 +113,7 @@ func (p *panel) refresh(began time.Time) {
 	} else {
 		err = p.refreshSeries(ctx, began)
 	}
-	if p.ctx.Err() != nil {
+	if parent.Err() != nil {
 		return
 	}
 	if err != nil {

@@ -19,7 +19,8 @@ const (
 // seriesState is what a panel keeps of the series it shows: the folded windows of each output.
 type seriesState struct {
 	parts   []part
-	read    []time.Time // when each part was read
+	read    []time.Time   // when each part was read
+	until   []stream.Time // up to where
 	planned time.Time
 }
 
@@ -36,8 +37,13 @@ func (p *panel) refreshSeries(ctx context.Context, now time.Time) error {
 		fresh = fresh || replaced
 	}
 	from, to := p.ask.bounds(now)
+	span := asked{now, from, to}
 	for i := range st.parts {
-		if err := p.refreshPart(ctx, i, from, to, dirty, now); err != nil {
+		low, touched := dirty[feedKey(&st.parts[i].plan.target.store)]
+		if !touched {
+			low = stream.MaxTime
+		}
+		if err := p.refreshPart(ctx, i, span, low); err != nil {
 			return err
 		}
 	}
@@ -64,7 +70,7 @@ func (p *panel) replan(ctx context.Context, now time.Time) (replaced bool, err e
 	if same && len(plans) > 0 {
 		return false, nil
 	}
-	st.parts, st.read = make([]part, len(plans)), make([]time.Time, len(plans))
+	st.parts, st.read, st.until = make([]part, len(plans)), make([]time.Time, len(plans)), make([]stream.Time, len(plans))
 	outputs := make([]*RollupOutput, len(plans))
 	for i, f := range plans {
 		st.parts[i] = part{plan: f, through: stream.NoTime}
@@ -75,25 +81,33 @@ func (p *panel) replan(ctx context.Context, now time.Time) (replaced bool, err e
 }
 
 // equal reports whether both read the same in the same way.
-func (f *foldPlan) equal(g *foldPlan) bool {
-	return f.target.store.Instance == g.target.store.Instance && f.target.store.Name == g.target.store.Name && f.step == g.step &&
-		slices.Equal(f.read, g.read) && slices.Equal(f.columns, g.columns)
+func (p *foldPlan) equal(q *foldPlan) bool {
+	return p.target.store.Instance == q.target.store.Instance && p.target.store.Name == q.target.store.Name && p.step == q.step &&
+		slices.Equal(p.read, q.read) && slices.Equal(p.columns, q.columns)
 }
 
-// refreshPart reads the part of one output that may have changed.
-func (p *panel) refreshPart(ctx context.Context, i int, from, to stream.Time, dirty map[string]stream.Time, now time.Time) error {
+// asked is the range of a question now.
+type asked struct {
+	now      time.Time
+	from, to stream.Time
+}
+
+// refreshPart reads the part of one output that may have changed: what was told of begins at low.
+func (p *panel) refreshPart(ctx context.Context, i int, a asked, low stream.Time) error {
 	st := &p.series
 	old := &st.parts[i]
 	step := old.plan.step
-	low, touched := dirty[feedKey(&old.plan.target.store)]
-	tail := to.Add(-step - 2*tailEvery) // what was ahead of the clock when it was told of is read when it is due
+	from, to, touched := a.from, a.to, low != stream.MaxTime
+	// What was ahead of the clock when it was told of is read when it is due.
+	tail := min(to.Add(-step), st.until[i])
+	due := a.now.Sub(st.read[i]) >= tailEvery || ceil(st.until[i], step) != ceil(to, step)
 	kind := "changed"
 	switch {
 	case st.read[i].IsZero() || touched && low == stream.NoTime:
 		low, kind = from, "whole"
 	case touched:
 		low = min(low, tail)
-	case now.Sub(st.read[i]) >= tailEvery && p.ask.moves():
+	case due && p.ask.moves():
 		low, kind = tail, "tail"
 	default:
 		old.trim(from.Floor(step))
@@ -111,7 +125,7 @@ func (p *panel) refreshPart(ctx context.Context, i int, from, to stream.Time, di
 		}
 		p.h.s.observed.reads.WithLabelValues(kind).Inc()
 		old.splice(&read, low.Floor(step))
-		st.read[i] = now
+		st.read[i], st.until[i] = a.now, to
 	}
 	old.trim(from.Floor(step))
 	return nil

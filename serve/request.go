@@ -79,14 +79,14 @@ func (c *call) list(key string) (all []string) {
 	return all
 }
 
-// number is a whole number from lo to hi.
-func (c *call) number(key string, otherwise, lo, hi int) int {
+// number is a whole number from 1 to hi.
+func (c *call) number(key string, otherwise, hi int) int {
 	if !c.has(key) {
 		return otherwise
 	}
 	n, err := strconv.Atoi(c.text(key))
-	if err != nil || n < lo || n > hi {
-		c.bad(key, "%q is not a number from %d to %d", c.text(key), lo, hi)
+	if err != nil || n < 1 || n > hi {
+		c.bad(key, "%q is not a number from 1 to %d", c.text(key), hi)
 		return otherwise
 	}
 	return n

@@ -164,7 +164,7 @@ func textsOf[T ~string](all []T) []string {
 
 // routes is the table. Everything that is said about a route is said here.
 func routes() []route {
-	return slices.Concat(metricRoutes(), alertRoutes(), pipelineRoutes(), letterRoutes(), otherRoutes())
+	return slices.Concat(metricRoutes(), outputRoutes(), alertRoutes(), pipelineRoutes(), letterRoutes(), otherRoutes())
 }
 
 func metricRoutes() []route {
@@ -197,6 +197,12 @@ func metricRoutes() []route {
 			Answers:  ok(MetricsAnswer{}),
 			Examples: []example{{Name: "performanceMetrics", Path: "/metrics/performance/checkout?from=2026-11-24T21:00:00Z&to=2026-11-24T21:02:00Z", Want: 200}},
 		},
+	}
+}
+
+// outputRoutes are about any output.
+func outputRoutes() []route {
+	return []route{
 		{
 			Method: "GET", Path: "/metrics/custom", ID: "customMetrics", Tag: "metrics", Role: RoleRead, Live: liveSeries, handle: customMetrics,
 			Summary: "Any metric by its name", About: "Series of the outputs that are about a metric, or of a pipeline.",

@@ -24,7 +24,9 @@ func (c still) After(d time.Duration) <-chan time.Time { return time.After(d / 1
 // nine is a quarter past nine in the evening of the examples.
 var nine = time.Date(2026, 11, 24, 21, 0, 0, 0, time.UTC)
 
-func at(seconds int) stream.Time { return stream.TimeOf(nine).Add(time.Duration(seconds) * time.Second) }
+func at(seconds int) stream.Time {
+	return stream.TimeOf(nine).Add(time.Duration(seconds) * time.Second)
+}
 
 // world is all that a server reads, in memory. It implements Status, Rollups and Log.
 type world struct {
@@ -40,6 +42,7 @@ type world struct {
 		reads   map[string]int
 		away    error
 		listen  map[string]map[int]func(RollupNotice)
+		heard   map[string]chan struct{} // closed once somebody listens
 		next    int
 		log     []LogEntry
 	}
@@ -55,7 +58,7 @@ type row struct {
 func newWorld() *world {
 	w := &world{alerts: alerts.NewMemory()}
 	w.mu.rows, w.mu.through, w.mu.reads = map[string][]row{}, map[string]stream.Time{}, map[string]int{}
-	w.mu.listen = map[string]map[int]func(RollupNotice){}
+	w.mu.listen, w.mu.heard = map[string]map[int]func(RollupNotice){}, map[string]chan struct{}{}
 	return w
 }
 
@@ -89,6 +92,18 @@ func (w *world) tell(output string, n RollupNotice) {
 		f(n)
 	}
 }
+
+// listening is closed once somebody listens to the output.
+func (w *world) listening(output string) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mu.heard[output] == nil {
+		w.mu.heard[output] = make(chan struct{})
+	}
+	return w.mu.heard[output]
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func (w *world) fail(err error) {
 	w.mu.Lock()
@@ -203,6 +218,16 @@ func (w *world) Subscribe(ctx context.Context, o RollupOutput, f func(RollupNoti
 	w.mu.listen[key][id] = f
 	w.mu.Unlock()
 	f(RollupNotice{Gap: true})
+	w.mu.Lock()
+	if w.mu.heard[key] == nil {
+		w.mu.heard[key] = make(chan struct{})
+	}
+	select {
+	case <-w.mu.heard[key]:
+	default:
+		close(w.mu.heard[key])
+	}
+	w.mu.Unlock()
 	<-ctx.Done()
 	w.mu.Lock()
 	delete(w.mu.listen[key], id)
