@@ -73,34 +73,6 @@ func TestFill(t *testing.T) {
 	}
 }
 
-// A refreshed sink describes its output and its progress again, without another epoch.
-func TestRefresh(t *testing.T) {
-	for name, c := range everywhere(t) {
-		t.Run(name, func(t *testing.T) {
-			ctx := context.Background()
-			s := sink(t, c, 0, func(c *SinkConfig) { c.Partitions = 1 })
-			b := rowsOf(1, 5, map[string]int64{"host-1": 1})
-			write(t, s, b)
-			flush(t, s, 5, at(2))
-			settled(t, c, at(2))
-			if err := c.rdb.FlushAll(ctx).Err(); err != nil {
-				t.Fatal(err)
-			}
-			write(t, s, b)
-			if _, err := s.Refresh(at(2))(ctx); err != nil {
-				t.Fatal(err)
-			}
-			got, r := read(t, c, nil)
-			if len(got) != 1 || r.CompleteThrough != at(2) {
-				t.Error(got, r.CompleteThrough)
-			}
-			if all, err := c.Outputs(ctx); err != nil || len(all) != 1 {
-				t.Error(all, err)
-			}
-		})
-	}
-}
-
 // After Redis was emptied the next epoch describes the output anew, and what is written again is shown.
 func TestEmptiedRedisFillsItself(t *testing.T) {
 	for name, c := range everywhere(t) {

@@ -277,28 +277,6 @@ func TestCloseWithoutRedis(t *testing.T) {
 	}
 }
 
-func TestCloseSendsWhatIsLeft(t *testing.T) {
-	for name, c := range everywhere(t) {
-		t.Run(name, func(t *testing.T) {
-			s := sink(t, c, 0, func(c *SinkConfig) { c.Partitions = 1 })
-			write(t, s, rowsOf(1, 1, map[string]int64{"host-1": 1}))
-			receipt, err := s.Stage(stream.Epoch{At: stream.Version{Offset: 1}, Mark: at(2)})(context.Background())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Reveal(context.Background(), receipt); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			if got, r := read(t, c, nil); len(got) != 1 || r.CompleteThrough != at(2) {
-				t.Fatal(got, r.CompleteThrough)
-			}
-		})
-	}
-}
-
 func TestCompleteThroughNeverGoesBack(t *testing.T) {
 	for name, c := range everywhere(t) {
 		t.Run(name, func(t *testing.T) {

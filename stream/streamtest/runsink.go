@@ -127,7 +127,7 @@ func (r *sinkRun) draw(t testing.TB, rng *rand.Rand, size int) (steps []SinkStep
 
 func (r *sinkRun) task(t testing.TB, rng *rand.Rand, steps []SinkStep) *sinkTask {
 	t.Helper()
-	return &sinkTask{t: t, h: r, rng: rng, steps: steps, receiver: r.New(t), world: NewWorld()}
+	return &sinkTask{t: t, h: r, rng: rng, steps: steps, receiver: r.New(t), world: NewWorld(), claimedMark: stream.NoTime}
 }
 
 // check compares what a task has left.
@@ -219,16 +219,18 @@ func (r *sinkRun) unrevealed(t testing.TB, rng *rand.Rand, size int) {
 	k.check(want)
 }
 
-// older lets an owner that nobody knows write a part of the history once more.
+// older lets owners that nobody knows write parts of the history once more.
 func (r *sinkRun) older(t testing.TB, rng *rand.Rand, size int) {
 	steps, want := r.draw(t, rng, size)
 	k := r.task(t, rng, steps)
 	k.run()
 	k.check(want)
-	stale := r.task(t, rng, steps[:rng.IntN(len(steps)+1)])
-	stale.receiver, stale.owners = k.receiver, 1000
-	stale.run()
-	k.check(want)
+	for i := range 4 {
+		stale := r.task(t, rng, steps[:rng.IntN(len(steps)+1)])
+		stale.receiver, stale.owners = k.receiver, 1000*(i+1)
+		stale.run()
+		k.check(want)
+	}
 }
 
 // beside runs works and reveals on a goroutine of their own while the task writes.

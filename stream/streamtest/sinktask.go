@@ -447,6 +447,7 @@ func (o *sinkOwner) revealOne(receipt stream.Receipt) error {
 	if o.commits.IntN(2) == 0 { // somebody else does it, perhaps alone
 		other := k.open()
 		err := o.revealBy(other.sink, receipt)
+		other.sink.Stage(o.epoch(false)) // the replay has arrived
 		other.close()
 		if err != nil || o.commits.IntN(2) == 0 {
 			return err
