@@ -123,8 +123,14 @@ type testWorker struct {
 
 func startWorker(t *testing.T, c config.Config) *testWorker {
 	t.Helper()
+	return startWorkerWith(t, c, 5*time.Minute)
+}
+
+// startWorkerWith is startWorker with another slot of files.
+func startWorkerWith(t *testing.T, c config.Config, slot time.Duration) *testWorker {
+	t.Helper()
 	w := &testWorker{done: make(chan error, 1), worker: &worker{
-		config: c, id: "test", roles: []string{"worker"}, slot: 5 * time.Minute, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		config: c, id: "test", roles: []string{"worker"}, slot: slot, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}}
 	if err := w.open(t.Context()); err != nil {
 		t.Fatal(err)
