@@ -47,6 +47,7 @@ type Rule struct {
 type Rollup struct {
 	Output  string
 	Window  time.Duration
+	Every   time.Duration // from one window to the next
 	Keep    time.Duration
 	Groups  []string
 	Columns []RollupColumn
@@ -211,7 +212,7 @@ func (d *describer) rollups() {
 		}
 		step := &l.steps[l.window]
 		w := step.Window
-		r := Rollup{Output: step.Name.Value, Window: w.Size(), Keep: l.keep(o.sink), Groups: values(w.By)}
+		r := Rollup{Output: step.Name.Value, Window: w.Size(), Every: w.Step(), Keep: l.keep(o.sink), Groups: values(w.By)}
 		for _, a := range w.Aggregates {
 			function, _, _ := strings.Cut(a.Expr.Value, "(")
 			of := argumentOf(a.Expr.Value)

@@ -53,7 +53,7 @@ func (s *Server) targets(ctx context.Context) ([]target, error) {
 // targetOf describes an output. One whose pipeline is not configured any more can still be read window by window.
 func targetOf(o *RollupOutput, described []*pipelines.Description) target {
 	t := target{store: *o, exact: make([]bool, len(o.Fields)-o.Groups), info: OutputInfo{
-		Pipeline: o.Pipeline, Output: o.Name, Name: o.Pipeline + "." + o.Name, Family: customFamily, Window: Span(o.Window), Keep: Span(o.Keep),
+		Pipeline: o.Pipeline, Output: o.Name, Name: o.Pipeline + "." + o.Name, Family: customFamily, Window: Span(o.Window), Every: Span(o.Every), Keep: Span(o.Keep),
 		Groups: make([]string, o.Groups), Columns: make([]ColumnInfo, 0, len(o.Fields)-o.Groups),
 	}}
 	for i := range o.Groups {

@@ -37,9 +37,11 @@ func (p *foldPlan) fold(r *RollupResult) []folded {
 		}
 		groups[j].members = append(groups[j].members, s)
 	}
-	out := make([]folded, len(groups))
+	out := make([]folded, 0, len(groups))
 	for i := range groups {
-		out[i] = folded{groups[i].key, groups[i].text, p.points(groups[i].members)}
+		if points := p.points(groups[i].members); len(points.Start) > 0 {
+			out = append(out, folded{groups[i].key, groups[i].text, points})
+		}
 	}
 	slices.SortFunc(out, func(a, b folded) int { return compareLabels(a.key, b.key) })
 	return out
@@ -66,6 +68,9 @@ func keyText(key []label) string {
 }
 
 func (p *foldPlan) points(members []*RollupSeries) Points {
+	if p.samples {
+		members = p.sampled(members)
+	}
 	if !p.merges && len(members) == 1 {
 		return Points{members[0].Start, members[0].Columns[:len(p.columns)]}
 	}
@@ -82,6 +87,22 @@ func (p *foldPlan) points(members []*RollupSeries) Points {
 	out := Points{Start: starts, Columns: make([]stream.Column, len(p.columns))}
 	for k := range p.columns {
 		out.Columns[k] = p.column(k, members, starts)
+	}
+	return out
+}
+
+// sampled keeps the windows that begin with a bucket.
+func (p *foldPlan) sampled(members []*RollupSeries) (out []*RollupSeries) {
+	for _, m := range members {
+		all := Points{m.Start, m.Columns}
+		var rows []int
+		for i, t := range m.Start {
+			if t.Floor(p.step) == t {
+				rows = append(rows, i)
+			}
+		}
+		kept := all.pick(rows)
+		out = append(out, &RollupSeries{m.Labels, m.Null, kept.Start, kept.Columns})
 	}
 	return out
 }
@@ -173,7 +194,7 @@ func (x *cell) average(v, weight float64) {
 
 func (x *cell) append(c *foldColumn, out *stream.Column) {
 	switch {
-	case x.n == 0 && c.function != countOf:
+	case x.n == 0 && c.function != countOf && c.function != countIf:
 		out.AppendNull()
 	case c.kind == stream.Int:
 		out.AppendInt(x.ints)

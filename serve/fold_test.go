@@ -174,6 +174,61 @@ func samePointAs(t *rapid.T, line *MetricsLine, j int, want []any) {
 	}
 }
 
+// TestOverlappingWindowsAreNotAddedUp: each point is the window that begins with the bucket, and only groups are combined.
+func TestOverlappingWindowsAreNotAddedUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		events := drawEvents(t)
+		w := foldWorld(nil)
+		w.mu.outputs[0].Window = time.Minute // every ten seconds
+		inWindow := func(start int, host string) (in []event) {
+			for _, e := range events {
+				if e.second >= start && e.second < start+60 && (host == "" || e.group[1] == host) {
+					in = append(in, e)
+				}
+			}
+			return in
+		}
+		for start := 0; start < 600; start += 10 {
+			for _, host := range []string{"x", "y", "z"} {
+				if in := inWindow(start, host); len(in) > 0 {
+					var sum totals
+					for i := range in {
+						sum.add(&in[i])
+					}
+					w.mu.rows["p/o"] = append(w.mu.rows["p/o"], row{start: at(start), labels: []string{"a", host}, values: sum.values()})
+				}
+			}
+		}
+		step := rapid.IntRange(1, 9).Draw(t, "step") * 10
+		a := evaluateTarget(t, w, fmt.Sprintf("/query?pipeline=p&from=%d&to=%d&by=&step=%ds", nine.Unix(), nine.Unix()+600, step))
+		seen := 0
+		for i := range a.Series {
+			line := &a.Series[i]
+			for j, start := range line.Points.Start {
+				second := int(start.Sub(at(0)) / time.Second)
+				if second != floorTo(second, step) {
+					t.Fatalf("a point at %d for step %d", second, step)
+				}
+				var sum totals
+				in := inWindow(second, "")
+				for k := range in {
+					sum.add(&in[k])
+				}
+				samePointAs(t, line, j, sum.values())
+				seen++
+			}
+		}
+		for second := range 600 {
+			if second%10 == 0 && floorTo(second, step) == second && len(inWindow(second, "")) > 0 {
+				seen--
+			}
+		}
+		if seen != 0 {
+			t.Fatalf("%d points too many", seen)
+		}
+	})
+}
+
 // fataler is a test of this package, or of rapid.
 type fataler interface {
 	Fatalf(format string, args ...any)

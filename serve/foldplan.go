@@ -12,6 +12,7 @@ import (
 // Functions whose values can be combined.
 const (
 	countOf = "count"
+	countIf = "count_if"
 	sumOf   = "sum"
 	minOf   = "min"
 	maxOf   = "max"
@@ -24,7 +25,10 @@ type foldPlan struct {
 	step   time.Duration
 	keep   []int // group columns that stay
 	// merges says that several rows may become one point. Without, every row is a point as it is.
-	merges  bool
+	merges bool
+	// samples says that windows overlap, so that they cannot be added up: each point is the one window that begins with the
+	// bucket.
+	samples bool
 	columns []foldColumn
 	read    []string            // value columns to read; those of columns first, in their order
 	where   map[string]string   // for the store
@@ -60,7 +64,8 @@ func (a *ask) planFold(t *target, step time.Duration) (*foldPlan, []ProblemDetai
 			p.anyOf[i] = values
 		}
 	}
-	p.merges = step != t.store.Every || len(p.keep) < len(t.info.Groups)
+	p.samples = t.store.Window > t.store.Every && step > t.store.Every
+	p.merges = step != t.store.Every && !p.samples || len(p.keep) < len(t.info.Groups)
 	chosen := a.chosen(t)
 	if len(chosen) == 0 {
 		return nil, nil
@@ -130,7 +135,7 @@ func (p *foldPlan) combines(i int, kind stream.Kind) (weight int, reason string)
 		return -1, ""
 	}
 	switch c.Function {
-	case countOf, sumOf, minOf, maxOf:
+	case countOf, countIf, sumOf, minOf, maxOf:
 		return -1, ""
 	case avgOf:
 		if w := p.weightOf(c); w >= 0 {

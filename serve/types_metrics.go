@@ -43,6 +43,7 @@ type OutputInfo struct {
 	Family   string       `json:"family" doc:"Which question it answers: system, security, performance or custom."`
 	Type     string       `json:"type" doc:"What types= chooses by: cpu, memory, disk, network; the class of security events."`
 	Window   Span         `json:"window"`
+	Every    Span         `json:"every" doc:"From the begin of one window to the next. Windows that are longer overlap: with a longer step, each point is the window that begins with the bucket."`
 	Keep     Span         `json:"keep" doc:"How long windows can be asked for; 0s is for ever."`
 	Groups   []string     `json:"groups" doc:"Group columns."`
 	Columns  []ColumnInfo `json:"columns" doc:"Value columns."`

@@ -14,6 +14,7 @@ import (
 	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/internal/kafkaclient"
 	"github.com/tidewatch/tidewatch/serve"
+	"github.com/tidewatch/tidewatch/serve/page"
 	sinkkafka "github.com/tidewatch/tidewatch/sinks/kafka"
 	"github.com/tidewatch/tidewatch/sinks/postgres"
 	"github.com/tidewatch/tidewatch/sinks/redis"
@@ -29,9 +30,13 @@ func (w *worker) newAPI(l net.Listener, view *statusView) (*serve.Server, error)
 			return nil, fail(exitUsage, err)
 		}
 	}
+	files, err := page.Handler()
+	if err != nil {
+		return nil, err
+	}
 	s, err := serve.New(serve.Config{
 		Listener: l, Status: view, Alerts: w.db.Alerts(), Rollups: rollupsView{w.redis}, Log: logView{kafkaConfig(w.config.Kafka), w.producer},
-		Clock: clock.System{}, Logger: w.log, Version: version, Tokens: tokens, Limits: serve.DefaultLimits(),
+		Clock: clock.System{}, Logger: w.log, Version: version, Tokens: tokens, Page: files, Limits: serve.DefaultLimits(),
 	})
 	return s, fail(exitUsage, err)
 }
