@@ -81,6 +81,7 @@ type app struct {
 	in        io.Reader
 	out, errs io.Writer
 	config    string
+	settings  []string // KEY=VALUE of the configuration
 	server    string
 	output    string
 	quiet     bool
@@ -101,6 +102,7 @@ func (a *app) root() *cobra.Command {
 	}
 	f := root.PersistentFlags()
 	f.StringVarP(&a.config, "config", "c", os.Getenv("TIDEWATCH_CONFIG"), "configuration file (tidewatch.yaml)")
+	f.StringArrayVar(&a.settings, "set", nil, "a value of the configuration, KEY=VALUE, such as kafka.brokers=a:9092; may be repeated")
 	f.StringVar(&a.server, "server", "", "address of a running server, http://host:port")
 	f.StringVarP(&a.output, "output", "o", "table", "form of the output: table, json, jsonl or csv")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no hints")
@@ -110,7 +112,7 @@ func (a *app) root() *cobra.Command {
 		return fail(exitUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
 	})
 	root.AddCommand(a.upCommand(), a.serveCommand(), a.pipelineCommand(), a.queryCommand(), a.alertCommand(), a.dlqCommand(), a.ledgerCommand(), a.replayCommand(),
-		a.genCommand(), a.versionCommand())
+		a.genCommand(), a.configCommand(), a.doctorCommand(), a.topCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		strict(c)
 	}
