@@ -23,7 +23,7 @@ export function value(v: number | null | undefined, unit: string): string {
 
 /** As value, but at most two digits after the point, and without a unit that a title says already. */
 export function axisValue(v: number, unit: string): string {
-  if (unit === '1') return `${trim(v * 100, 1)}%`;
+  if (unit === '1') return `${Number((v * 100).toFixed(1))}%`;
   return value(v, unit);
 }
 

@@ -13,10 +13,29 @@ export interface Drawn {
   height: number;
 }
 
-export const box = { width: 176, height: 50, gapX: 38, gapY: 14 };
+export interface Box {
+  width: number;
+  height: number;
+  gapX: number;
+  gapY: number;
+}
+
+const narrowest = 118;
+const widest = 176;
+
+/** Boxes as wide as there is room for all columns, within what can be read. */
+export function boxFor(room: number, columns: number, down: boolean): Box {
+  const gapX = down ? 0 : 26;
+  const fit = down ? (room - 14) / 2 : (room - gapX * (columns - 1)) / columns;
+  return { width: Math.floor(Math.min(Math.max(fit, narrowest), widest)), height: 50, gapX, gapY: 14 };
+}
+
+export function columnsOf(g: { nodes: GraphNode[]; edges: { from: string; to: string }[] }): number {
+  return Math.max(0, ...depths(g).values()) + 1;
+}
 
 /** Left to right; top to bottom where there is no width for it. */
-export function layout(g: { nodes: GraphNode[]; edges: { from: string; to: string }[] }, down: boolean): Drawn {
+export function layout(g: { nodes: GraphNode[]; edges: { from: string; to: string }[] }, down: boolean, box: Box): Drawn {
   const depth = depths(g);
   const columns: GraphNode[][] = [];
   for (const n of g.nodes) (columns[depth.get(n.id)!] ??= []).push(n);
@@ -34,7 +53,7 @@ export function layout(g: { nodes: GraphNode[]; edges: { from: string; to: strin
   const edges = g.edges.flatMap((e) => {
     const a = at.get(e.from);
     const b = at.get(e.to);
-    return a && b ? [{ key: `${e.from}>${e.to}`, path: down ? vertical(a, b) : horizontal(a, b) }] : [];
+    return a && b ? [{ key: `${e.from}>${e.to}`, path: down ? vertical(a, b, box) : horizontal(a, b, box) }] : [];
   });
   return {
     nodes, edges,
@@ -74,7 +93,7 @@ function lanes(columns: GraphNode[][], edges: { from: string; to: string }[]): M
   return lane;
 }
 
-function horizontal(a: Placed, b: Placed): string {
+function horizontal(a: Placed, b: Placed, box: Box): string {
   const [x1, y1, x2, y2] = [a.x + box.width, a.y + box.height / 2, b.x - 5, b.y + box.height / 2];
   if (y1 === y2) return `M${x1} ${y1}H${x2}`;
   const turn = x2 - box.gapX / 2 + 4;
@@ -82,7 +101,7 @@ function horizontal(a: Placed, b: Placed): string {
   return `M${x1} ${y1}H${turn - 7}q7 0 7 ${r}V${y2 - r}q0 ${r} 7 ${r}H${x2}`;
 }
 
-function vertical(a: Placed, b: Placed): string {
+function vertical(a: Placed, b: Placed, box: Box): string {
   const [x1, y1, x2, y2] = [a.x + box.width / 2, a.y + box.height, b.x + box.width / 2, b.y - 5];
   if (x1 === x2) return `M${x1} ${y1}V${y2}`;
   const turn = y2 - 8;

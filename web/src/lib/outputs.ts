@@ -28,10 +28,10 @@ function kindOf(o: Output): string {
   return type === 'filesystem' ? 'disk' : type;
 }
 
-/** Outputs about security that have all of the columns; those with the most groups last. */
+/** Outputs about security that have all of the columns, and can add them up over groups; those with the most groups last. */
 export function securityOutputs(all: Output[], ...columns: string[]): Output[] {
   return all
-    .filter((o) => o.family === 'security' && columns.every((c) => o.columns.some((x) => x.name === c)))
+    .filter((o) => o.family === 'security' && columns.every((c) => isCount(o, c)))
     .sort((a, b) => a.groups.length - b.groups.length);
 }
 
