@@ -38,6 +38,7 @@ type queue struct {
 		head    int
 		unsent  map[place]*block
 		free    []*block
+		spare   int           // bytes of memory of free, up to the limit
 		bytes   int           // unsent and on their way
 		last    uint64        // number of the newest block
 		flying  uint64        // number of the oldest block on its way; 0: none
@@ -45,11 +46,8 @@ type queue struct {
 	}
 }
 
-// Bounds of what is kept for reuse.
-const (
-	maxFree      = 1024
-	maxFreeBytes = 64 << 10
-)
+// maxFreeBytes is the largest block that is kept for reuse.
+const maxFreeBytes = 64 << 10
 
 func newQueue(limit int) *queue {
 	q := &queue{limit: limit, wake: make(chan struct{}, 1), space: make(chan struct{}, 1)}
@@ -110,6 +108,7 @@ func (q *queue) reuse() *block {
 	}
 	b := q.mu.free[n-1]
 	q.mu.free = q.mu.free[:n-1]
+	q.mu.spare -= cap(b.bytes)
 	return b
 }
 
@@ -145,8 +144,9 @@ func (q *queue) done(blocks []*block) {
 	defer q.mu.Unlock()
 	for _, b := range blocks {
 		q.mu.bytes -= len(b.bytes)
-		if len(q.mu.free) < maxFree && cap(b.bytes) <= maxFreeBytes {
+		if size := cap(b.bytes); size <= maxFreeBytes && q.mu.spare+size <= q.limit {
 			q.mu.free = append(q.mu.free, b)
+			q.mu.spare += size
 		}
 	}
 	q.mu.flying = 0

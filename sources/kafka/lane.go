@@ -33,9 +33,10 @@ type lane struct {
 	}
 
 	// Used by run only:
-	flight []*feed // of the present request; nil once answered
-	spare  []*feed
-	sent   time.Time
+	flight  []*feed // of the present request; nil once answered
+	spare   []*feed
+	sent    time.Time
+	message *kmsg.FetchRequest // the client is done with it when it has answered
 }
 
 const (
@@ -138,9 +139,14 @@ func (l *lane) fetch(ctx context.Context) {
 
 var errUnanswered = fmt.Errorf("the broker's answer leaves the partition out")
 
+// request fills the message, whose memory it keeps.
 func (l *lane) request() *kmsg.FetchRequest {
 	portion, _ := l.limits()
-	req := kmsg.NewPtrFetchRequest()
+	if l.message == nil {
+		l.message = kmsg.NewPtrFetchRequest()
+	}
+	req := l.message
+	req.Topics = req.Topics[:0]
 	req.MaxBytes, req.MinBytes, req.IsolationLevel, req.SessionEpoch = l.maximum, 1, 1, -1
 	if l.waits {
 		req.MaxWaitMillis = int32(waitAtEnd.Milliseconds())
@@ -161,10 +167,14 @@ func topicOf(req *kmsg.FetchRequest, p *partition) *kmsg.FetchRequestTopic {
 			return &req.Topics[i]
 		}
 	}
-	rt := kmsg.NewFetchRequestTopic()
-	rt.Topic, rt.TopicID = p.id.Topic, p.topicID
-	req.Topics = append(req.Topics, rt)
-	return &req.Topics[len(req.Topics)-1]
+	n := len(req.Topics)
+	if n == cap(req.Topics) {
+		req.Topics = append(req.Topics, kmsg.NewFetchRequestTopic())
+	}
+	req.Topics = req.Topics[:n+1]
+	rt := &req.Topics[n]
+	rt.Topic, rt.TopicID, rt.Partitions = p.id.Topic, p.topicID, rt.Partitions[:0]
+	return rt
 }
 
 func (l *lane) unpack(resp *kmsg.FetchResponse) {

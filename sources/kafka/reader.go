@@ -43,7 +43,7 @@ const (
 	rowsPerRead = 1024
 	// gapChunks bounds the chunks that one Read passes without finding a record.
 	gapChunks = 16
-	// idleAfter is how long Read waits for data at most. All readers stop waiting at the same moments, so that their tasks
+	// idleAfter is how long Read waits for data, give or take half of it: all readers stop waiting at the same moments, so that their tasks
 	// claim and publish together: each by itself wakes up database, brokers and processor many times as often.
 	idleAfter = 100 * time.Millisecond
 )
@@ -126,7 +126,7 @@ func (r *Reader) nextChunk(ctx context.Context) (more bool, err error) {
 		}
 		if r.idle == nil {
 			now := r.clock.Now()
-			r.idle = r.clock.After(now.Truncate(idleAfter).Add(idleAfter).Sub(now))
+			r.idle = r.clock.After(now.Round(idleAfter).Add(idleAfter).Sub(now))
 		}
 		select {
 		case <-ctx.Done():
