@@ -34,14 +34,14 @@ func (f *deadFilter) flags(c *cobra.Command) {
 const openState = "open"
 
 // dlqID explains how letters are named.
-const dlqID = "A letter is named by the place of its record, TOPIC/PARTITION/OFFSET, or by its own, PARTITION-OFFSET on the topic\n" +
-	sinkkafka.DeadLetterTopic + "."
+const dlqID = "A letter is named by the place of its record, TOPIC/PARTITION/OFFSET, or by its own on the topic\n" +
+	sinkkafka.DeadLetterTopic + ", PARTITION-OFFSET."
 
 func (a *app) dlqCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "dlq", Short: "Dead letters, records that did not decode or failed validation: list, show, retry, drop",
 		Long: "Dead letters are records that did not decode or failed validation. They wait on the topic " + sinkkafka.DeadLetterTopic + "\n" +
-			"until its retention. " + dlqID,
+			"until its retention.\n\n" + dlqID,
 		Example: "  tidewatch dlq ls --topic metrics\n  tidewatch dlq show metrics/3/1042\n  tidewatch dlq retry --pipeline host-cpu --dry-run",
 	}
 	c.AddCommand(a.dlqList(), a.dlqShow(), a.dlqHandle(sinkkafka.Retried), a.dlqHandle(sinkkafka.Dropped))
@@ -65,7 +65,7 @@ func (a *app) dlqList() *cobra.Command {
 
 func (a *app) dlqShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show a dead letter with its record", Args: cobra.ExactArgs(1), Long: "Shows a dead letter with its record. " + dlqID,
+		Use: "show ID", Short: "Show a dead letter with its record", Args: cobra.ExactArgs(1), Long: "Shows a dead letter with its record.\n\n" + dlqID,
 		Example: "  tidewatch dlq show metrics/3/1042\n  tidewatch dlq show 0-17 -o json",
 		RunE:    func(c *cobra.Command, args []string) error { return a.showDead(c.Context(), args[0]) },
 	}

@@ -15,6 +15,7 @@ import (
 func (a *app) pipelineCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "pipeline", Short: "Check, explain, test and list pipelines",
+		Long:    "Works on pipeline files without a server: those of the arguments, else those of the configuration, else the shipped ones.",
 		Example: "  tidewatch pipeline validate my-pipelines\n  tidewatch pipeline test my-pipelines/host-cpu.yaml",
 	}
 	c.AddCommand(a.pipelineValidate(), a.pipelineExplain(), a.pipelineTest(), a.pipelineList())
@@ -43,6 +44,7 @@ func (a *app) specs(args []string) (specs []*pipelines.Spec, c *pipelines.Compon
 func (a *app) pipelineValidate() *cobra.Command {
 	return &cobra.Command{
 		Use: "validate [FILE|DIR …]", Short: "Report all mistakes in pipeline files",
+		Long:    "Reports all mistakes in pipeline files at once, each with its line and what was probably meant. The exit status is 2.",
 		Example: "  tidewatch pipeline validate my-pipelines/host-cpu.yaml",
 		RunE: func(_ *cobra.Command, args []string) error {
 			specs, _, err := a.specs(args)
@@ -59,6 +61,7 @@ func (a *app) pipelineExplain() *cobra.Command {
 	var dot bool
 	c := &cobra.Command{
 		Use: "explain [FILE|DIR …]", Short: "Print how pipelines run: stages, topics, keys, state, outputs",
+		Long:    "Prints the plan of each pipeline: its stages, the topics between them, keys, state, outputs and rules.",
 		Example: "  tidewatch pipeline explain my-pipelines/host-cpu.yaml\n  tidewatch pipeline explain --dot host-cpu.yaml | dot -Tsvg > plan.svg",
 		RunE: func(_ *cobra.Command, args []string) error {
 			specs, c, err := a.specs(args)
@@ -89,6 +92,8 @@ func (a *app) pipelineExplain() *cobra.Command {
 func (a *app) pipelineTest() *cobra.Command {
 	return &cobra.Command{
 		Use: "test [FILE|DIR …]", Short: "Run the cases of pipelines in virtual time, without a server",
+		Long: "Runs the cases beside pipelines in virtual time. What differs from the expectation is shown; the exit status is 8 if a\n" +
+			"case fails.",
 		Example: "  tidewatch pipeline test my-pipelines",
 		RunE:    func(c *cobra.Command, args []string) error { return a.testPipelines(c.Context(), args) },
 	}
@@ -136,7 +141,8 @@ func (a *app) testPipelines(ctx context.Context, args []string) error {
 
 func (a *app) pipelineList() *cobra.Command {
 	return &cobra.Command{
-		Use: "ls [FILE|DIR …]", Short: "List pipelines; without arguments those of the configuration, else the shipped ones",
+		Use: "ls [FILE|DIR …]", Short: "List pipelines",
+		Long:    "Lists pipelines with their number of cases: those of the arguments, else of the configuration, else the shipped ones.",
 		Example: "  tidewatch pipeline ls",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := a.checkOutput(); err != nil {

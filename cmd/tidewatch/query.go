@@ -43,7 +43,6 @@ func (a *app) queryCommand() *cobra.Command {
 			"  tidewatch query host-cpu --by host --last 1h --chart\n" +
 			"  tidewatch query authentication/logins --by tenant --step 5m --column failures -o csv\n" +
 			"  tidewatch query host-cpu/cpu --from 2026-01-01T00:00:00Z --to now -o jsonl",
-		ValidArgsFunction: a.completeOutputs,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.byGiven = c.Flags().Changed("by")
 			return a.query(c.Context(), args[0], &f)

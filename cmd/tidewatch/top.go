@@ -36,7 +36,6 @@ func (a *app) topCommand() *cobra.Command {
 	fl.StringVar(&f.tab, "tab", tabNames()[0], "what is shown first: "+strings.Join(tabNames(), ", "))
 	fl.BoolVar(&f.once, "once", false, "print it once, for scripts; also with -o")
 	fl.DurationVar(&f.interval, "interval", time.Second, "distance of refreshes")
-	fixed(c, "tab", tabNames())
 	return c
 }
 

@@ -7,6 +7,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"github.com/tidewatch/tidewatch/alerts"
 	"github.com/tidewatch/tidewatch/serve"
 )
 
@@ -23,8 +24,8 @@ type topModel struct {
 	tab             int
 	selected, first int // rows
 	filter          string
-	typing          bool // a filter
-	asking          bool // whether the chosen alert shall be acknowledged
+	typing          bool          // a filter
+	asking          *alerts.Alert // whether it shall be acknowledged; nil if that is not asked
 	paused          bool
 	note            string // what happened last
 	state           topState
@@ -89,10 +90,11 @@ func (m *topModel) key(k tea.KeyPressMsg) tea.Cmd {
 	case m.typing:
 		m.typed(k)
 		return nil
-	case m.asking:
-		m.asking = false
+	case m.asking != nil:
+		asked := m.asking
+		m.asking = nil
 		if k.String() == "y" {
-			return m.acknowledge()
+			return m.acknowledge(asked)
 		}
 		return nil
 	}
@@ -112,7 +114,7 @@ func (m *topModel) key(k tea.KeyPressMsg) tea.Cmd {
 	case "p":
 		m.paused = !m.paused
 	case "a":
-		m.asking = m.chosen() != nil
+		m.asking = m.chosen()
 	default:
 		m.move(name)
 	}
@@ -171,21 +173,17 @@ func (m *topModel) filtered(rows []gridRow) []gridRow {
 	return out
 }
 
-// chosen is the row under the cursor if it is an alert.
-func (m *topModel) chosen() *gridRow {
+// chosen is the alert under the cursor, nil if there is none.
+func (m *topModel) chosen() *alerts.Alert {
 	rows := m.filtered(m.grid().rows)
-	if m.selected >= len(rows) || rows[m.selected].alert == nil {
+	if len(rows) == 0 {
 		return nil
 	}
-	return &rows[m.selected]
+	return rows[max(min(m.selected, len(rows)-1), 0)].alert
 }
 
-func (m *topModel) acknowledge() tea.Cmd {
-	r := m.chosen()
-	if r == nil {
-		return nil
-	}
-	id, name := r.alert.ID, r.alert.Name
+func (m *topModel) acknowledge(x *alerts.Alert) tea.Cmd {
+	id, name := x.ID, x.Name
 	return func() tea.Msg {
 		var receipt serve.AcknowledgeReceipt
 		body := serve.AcknowledgeRequest{By: m.by}
@@ -203,8 +201,8 @@ func (m *topModel) footer() string {
 	switch {
 	case m.typing:
 		return "filter: " + m.filter + "▏  Enter keeps it, Esc clears it"
-	case m.asking:
-		return "acknowledge " + m.chosen().alert.Name + "? y or n"
+	case m.asking != nil:
+		return "acknowledge " + m.asking.Name + " of " + labelText(m.asking.Labels) + "? y or n"
 	case m.note != "":
 		return m.note
 	}

@@ -14,6 +14,7 @@ var version = "dev"
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print version, commit and toolchain", Args: cobra.NoArgs,
+		Long:    "Prints the version, the commit that it was built from, the Go toolchain and the platform.",
 		Example: "  tidewatch version",
 		RunE: func(*cobra.Command, []string) error {
 			commit := "unknown"
