@@ -114,6 +114,10 @@ show-cloudtrail: build tools ## real CloudTrail records, live and by replay: equ
 show-foreign: build tools ## a producer that is not ours: equal answers
 	@$(SHOW) foreign
 
+.PHONY: show-detect
+show-detect: build ## the shipped rules on simulated lives and real CloudTrail: what they find, how often they cry wolf
+	@$(SHOW) detect
+
 .PHONY: show-up
 show-up: build tools ## the single-node mode survives kill -9
 	@$(SHOW) up

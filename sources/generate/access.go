@@ -9,7 +9,7 @@ import (
 const (
 	staleUser      = 3                // a program of theirs goes on trying an old password
 	staleEvery     = 300              // events
-	forgetEvery    = 10 * time.Minute // then somebody has forgotten a password: five failures, and it is back
+	forgetEvery    = 10 * time.Minute // then somebody has forgotten a password: a few failures, and it is back
 	forgetFor      = time.Minute
 	travelEvery    = 3 * time.Hour // then somebody travels for an hour
 	travelFor      = time.Hour
@@ -111,14 +111,14 @@ func (g *Generator) habits(i int64, a *access, r *random, e *Event) {
 	switch passed := since % forgetEvery; {
 	case i%staleEvery == 0:
 		a.user, a.success = staleUser%len(g.names), false
-	case passed < forgetFor && r.chance(150):
+	case passed < forgetFor && r.chance(20):
 		a.user, a.success = who, passed > forgetFor*5/6
 	}
 }
 
 func (g *Generator) call(a *access, r *random) {
 	a.operation = plainCalls[r.intn(len(plainCalls))]
-	if r.chance(60) {
+	if r.chance(30) {
 		a.user = r.intn(min(administrators, len(g.names)))
 		a.operation = adminCalls[r.intn(len(adminCalls))]
 	}

@@ -104,12 +104,15 @@ func New(c Config) (*Generator, error) {
 // Topic is the default topic of the scenario.
 func (g *Generator) Topic() string { return g.s.topic }
 
+// Time is the undisturbed time of event i: producers may be late, and never early.
+func (g *Generator) Time(i int64) stream.Time { return g.c.Start.Add(time.Duration(i) * g.step) }
+
 // Event makes event i in the buffers of e.
 func (g *Generator) Event(i int64, e *Event) {
 	r := random{g.c.Seed ^ uint64(i)*0x9e3779b97f4a7c15}
 	r.next()
 	e.Value, e.Key, e.Label = e.Value[:0], e.Key[:0], ""
-	e.Time = g.c.Start.Add(time.Duration(i) * g.step)
+	e.Time = g.Time(i)
 	g.s.event(g, i, &r, e)
 	switch {
 	case g.c.NilKeys:
