@@ -137,28 +137,12 @@ func newRaw(t rapid.TB, store stream.Objects) *Raw {
 	return r
 }
 
-// archive writes the parts between the cuts. With crashes, a part is written by a sink that dies and then by another one,
-// and the store fails now and then.
-func archive(t *rapid.T, events []event, cuts []int, crashes bool) map[string]string {
+// archive writes the parts between the cuts.
+func archive(t *rapid.T, events []event, cuts []int) map[string]string {
 	store := newMemory()
-	if crashes {
-		store.fail = func() error {
-			if rapid.IntRange(0, 3).Draw(t, "store away") == 0 {
-				return errAway
-			}
-			return nil
-		}
-	}
 	sink, b, lo := newRaw(t, store), stream.NewBatch(testSchema), 0
 	for i, hi := range append(slices.Clone(cuts), len(events)) {
 		prefix := fmt.Sprintf("state/%d/", i)
-		for crashes && rapid.IntRange(0, 2).Draw(t, "crash") == 0 {
-			write(t, sink, b, events[lo:rapid.IntRange(lo, hi).Draw(t, "reached")])
-			if work := sink.Stage(stream.Epoch{Prefix: "state/lost/"}); work != nil && rapid.Bool().Draw(t, "staged") {
-				_, _ = work(context.Background())
-			}
-			sink = newRaw(t, store)
-		}
 		write(t, sink, b, events[lo:hi])
 		if err := finish(sink, sink.Stage(stream.Epoch{Prefix: prefix}), store, prefix); err != nil {
 			t.Fatal(err)
@@ -174,26 +158,13 @@ func drawCuts(t *rapid.T, n int) []int {
 	return cuts
 }
 
-// TestRawIsAFunctionOfTheLog: crashes, lost replies, other batch borders and other dictionaries give the same bytes.
-func TestRawIsAFunctionOfTheLog(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		events := drawEvents(rt)
-		cuts := drawCuts(rt, len(events))
-		want := archive(rt, events, cuts, false)
-		got := archive(rt, events, cuts, true)
-		if !maps.Equal(got, want) {
-			rt.Fatalf("the disturbed run shows %q, the undisturbed one %q, or their bytes differ", keys(got), keys(want))
-		}
-	})
-}
-
 func keys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
 // TestRawHoldsEveryEvent compares the files with the events, one by one.
 func TestRawHoldsEveryEvent(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		events := drawEvents(rt)
-		files := archive(rt, events, drawCuts(rt, len(events)), false)
+		files := archive(rt, events, drawCuts(rt, len(events)))
 		var got []event
 		for _, key := range keys(files) {
 			got = append(got, rowsOf(rt, key, files[key])...)
@@ -268,7 +239,7 @@ func TestScanRawChooses(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		events := drawEvents(rt)
 		store := newMemory()
-		maps.Copy(store.mu.objects, asBytes(archive(rt, events, drawCuts(rt, len(events)), false)))
+		maps.Copy(store.mu.objects, asBytes(archive(rt, events, drawCuts(rt, len(events)))))
 		q := All()
 		if rapid.Bool().Draw(rt, "bounded") {
 			q.From = start.Add(time.Duration(rapid.IntRange(-1500, 2500).Draw(rt, "from")) * time.Millisecond)

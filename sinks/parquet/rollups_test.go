@@ -334,22 +334,6 @@ func scanned(t rapid.TB, key, data string, got map[string]int) {
 	}
 }
 
-// TestRollupsSnapshotIsTheState: a restored sink snapshots to the same bytes.
-func TestRollupsSnapshotIsTheState(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		sink := newRollups(rt, newMemory())
-		for _, s := range drawCrossings(rt) {
-			apply(rt, sink, s)
-		}
-		state := snapshotState(rt, sink)
-		other := newRollups(rt, newMemory())
-		restoreState(rt, other, state)
-		if string(snapshotState(rt, other)) != string(state) {
-			rt.Fatal("a restored sink has another state")
-		}
-	})
-}
-
 func TestRollupsNames(t *testing.T) {
 	store := newMemory()
 	sink := newRollups(t, store)

@@ -38,45 +38,82 @@ type SinkReceiver struct {
 	Lose func(t testing.TB)
 }
 
-// SinkStep is what a task hands to its sinks up to a version: rows and progress. Between two steps there may be an epoch.
+// SinkStep is what a task hands to its sinks up to a version. Between two steps there may be an epoch.
 type SinkStep struct {
 	At  stream.Version
-	Do  []OperatorStep
+	Do  []SinkCall
 	Cut bool // an epoch ends here
 }
 
-// SinkSteps makes steps out of what operators emit: window rows and progress by version, events by record.
-func SinkSteps(steps []OperatorStep) (all []SinkStep) {
-	add := func(at stream.Version, s OperatorStep) {
-		if n := len(all); n == 0 || all[n-1].At != at {
-			all = append(all, SinkStep{At: at})
-		}
-		all[len(all)-1].Do = append(all[len(all)-1].Do, s)
-	}
-	var at stream.Version
+// SinkCall is one of these; those that a sink has not the ability for are left out.
+type SinkCall struct {
+	Rows    *stream.Batch
+	To      *stream.Advance
+	Control *stream.Control
+}
+
+// SinkSteps makes steps out of what operators emit: window rows and progress by version, events by record. Idle ticks are
+// control records.
+func SinkSteps(steps []OperatorStep) []SinkStep {
+	w := &written{}
 	for _, s := range steps {
 		switch {
 		case s.To != nil:
-			at = s.To.At
-			add(at, s)
-		case ofWindow(s.Rows):
-			at = s.Rows.Version
-			add(at, s)
-		default:
-			for lo := 0; lo < s.Rows.Len(); {
-				hi := lo + 1
-				for hi < s.Rows.Len() && s.Rows.Offset[hi] == s.Rows.Offset[lo] {
-					hi++
-				}
-				rows := stream.NewBatch(s.Rows.Schema)
-				copyRows(rows, s.Rows, lo, hi)
-				at.Offset = s.Rows.Offset[lo] + 1
-				add(at, OperatorStep{Rows: rows})
-				lo = hi
+			w.at = s.To.At
+			if s.To.Provisional {
+				w.tick(s.To)
 			}
+			w.add(SinkCall{To: s.To})
+		case ofWindow(s.Rows):
+			w.at = s.Rows.Version
+			w.add(SinkCall{Rows: s.Rows})
+		default:
+			w.events(s.Rows)
 		}
 	}
-	return all
+	return w.steps
+}
+
+// written are the steps so far.
+type written struct {
+	steps []SinkStep
+	at    stream.Version
+}
+
+// step is the step of the present version.
+func (w *written) step() *SinkStep {
+	if n := len(w.steps); n == 0 || w.steps[n-1].At != w.at {
+		w.steps = append(w.steps, SinkStep{At: w.at})
+	}
+	return &w.steps[len(w.steps)-1]
+}
+
+func (w *written) add(c SinkCall) {
+	s := w.step()
+	s.Do = append(s.Do, c)
+}
+
+// tick puts the control record before everything that it causes.
+func (w *written) tick(to *stream.Advance) {
+	s := w.step()
+	if len(s.Do) == 0 || s.Do[0].Control == nil {
+		s.Do = append([]SinkCall{{Control: &stream.Control{Kind: "tick", At: to.At, Mark: to.Mark}}}, s.Do...)
+	}
+	s.Do[0].Control.Mark = max(s.Do[0].Control.Mark, to.Mark)
+}
+
+func (w *written) events(b *stream.Batch) {
+	for lo := 0; lo < b.Len(); {
+		hi := lo + 1
+		for hi < b.Len() && b.Offset[hi] == b.Offset[lo] {
+			hi++
+		}
+		rows := stream.NewBatch(b.Schema)
+		copyRows(rows, b, lo, hi)
+		w.at.Offset = b.Offset[lo] + 1
+		w.add(SinkCall{Rows: rows})
+		lo = hi
+	}
 }
 
 // RunSink checks a sink against the contract of stream.Sink: whatever happens to the processes that write, readers see in

@@ -293,21 +293,24 @@ func (o *sinkOwner) hand(s *SinkStep, call func(func() error) error) error {
 	ctx := o.k.t.Context()
 	for o.op < len(s.Do) {
 		do := &s.Do[o.op]
-		switch a, ok := o.sink.(stream.AdvancingSink); {
-		case do.To != nil && !ok:
-			o.op++
-		case do.To != nil:
-			err := call(func() error {
-				o.op++
-				return a.Advance(ctx, *do.To)
-			})
-			if err != nil {
-				return err
-			}
-		default:
+		if do.Rows != nil {
 			if err := o.rows(ctx, do.Rows, call); err != nil {
 				return err
 			}
+			continue
+		}
+		err := call(func() error {
+			o.op++
+			if sink, ok := o.sink.(stream.ControlSink); ok && do.Control != nil {
+				sink.Control(do.Control)
+			}
+			if sink, ok := o.sink.(stream.AdvancingSink); ok && do.To != nil {
+				return sink.Advance(ctx, *do.To)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	o.op = 0
