@@ -109,6 +109,9 @@ func ReadControls(f *File) (m ControlMeta, list []stream.Control, err error) {
 	m.Topic, m.Partition, m.Incarnation = p.Topic, p.Number, p.Incarnation
 	m.Instance, m.Stage, m.Hour = r.text("instance"), r.text("stage"), stream.Time(r.number("hour"))
 	m.First, m.Last = uint32(r.number("first")), uint32(r.number("last"))
+	if r.err == nil && f.Rows() != int64(m.Last)-int64(m.First)+1 {
+		r.err = fmt.Errorf("read control records: %d of them cannot be those of steps %d to %d: %w", f.Rows(), m.First, m.Last, ErrDamaged)
+	}
 	if r.err != nil {
 		return m, nil, r.err
 	}
@@ -136,8 +139,8 @@ func ReadControls(f *File) (m ControlMeta, list []stream.Control, err error) {
 // checkControls compares the content with the name.
 func checkControls(m *ControlMeta, list []stream.Control) error {
 	ordered := slices.IsSortedFunc(list, func(a, b stream.Control) int { return a.At.Compare(b.At) })
-	if !ordered || len(list) != int(m.Last-m.First)+1 || list[0].At.Step != m.First || list[len(list)-1].At.Step != m.Last {
-		return fmt.Errorf("read control records: %d of them cannot be those of steps %d to %d: %w", len(list), m.First, m.Last, ErrDamaged)
+	if !ordered || len(list) == 0 || list[0].At.Step != m.First || list[len(list)-1].At.Step != m.Last {
+		return fmt.Errorf("read control records: they are not those of steps %d to %d: %w", m.First, m.Last, ErrDamaged)
 	}
 	return nil
 }

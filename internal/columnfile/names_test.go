@@ -129,6 +129,28 @@ func TestControlsRoundTrip(t *testing.T) {
 	})
 }
 
+// FuzzReadControls: a damaged file is an error, never a panic, and what is read is in order.
+func FuzzReadControls(f *testing.F) {
+	list := []stream.Control{
+		{Kind: "tick", At: stream.Version{Offset: 8, Step: 3}, Mark: hour}, {Kind: "tick", At: stream.Version{Offset: 8, Step: 4}, Mark: hour.Add(time.Second)},
+	}
+	_, data, err := EncodeControls(ControlMeta{ControlName: ControlName{Topic: "t", Instance: "p@1", Stage: "main", Hour: hour}}, list)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := Open(data)
+		if err != nil {
+			return
+		}
+		m, list, err := ReadControls(file)
+		if err == nil && (list[0].At.Step != m.First || len(list) != int(m.Last-m.First)+1) {
+			t.Fatalf("%+v holds %v", m, list)
+		}
+	})
+}
+
 func metaFile(t testing.TB, kvs []KeyValue) *File {
 	t.Helper()
 	w, err := NewWriter()
