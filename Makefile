@@ -128,6 +128,13 @@ MINUTES ?= 60
 show-up-hour: build ## the single-node mode stays small for an hour, MINUTES= for less
 	@$(SHOW) uphour -minutes $(MINUTES)
 
+VIEWERS ?= 200
+QUERIES ?= 20
+
+.PHONY: show-viewers
+show-viewers: build ## many pages before one server: CPU, memory, age of updates; VIEWERS= QUERIES=
+	@$(SHOW) viewers -viewers $(VIEWERS) -queries $(QUERIES) -each $(QUERIES)
+
 # Built in a folder beside, and moved when complete: an interrupted build leaves nothing half done.
 $(LINT):
 	@echo "building golangci-lint $(LINT_VERSION), once: about four minutes" >&2
