@@ -30,10 +30,10 @@ func shelves() []shelf {
 		{"memory", 25, 1, func(*testing.T) func(testing.TB) stream.Objects {
 			return func(testing.TB) stream.Objects { return newMemory() }
 		}},
-		{"folder", 2, 2, func(*testing.T) func(testing.TB) stream.Objects {
+		{"folder", 1, 4, func(*testing.T) func(testing.TB) stream.Objects {
 			return func(t testing.TB) stream.Objects { return openStore(t, objects.Default(t.TempDir())) }
 		}},
-		{"s3", 2, 1, func(t *testing.T) func(testing.TB) stream.Objects {
+		{"s3", 1, 2, func(t *testing.T) func(testing.TB) stream.Objects {
 			b, n := testservers.S3(t), 0
 			return func(t testing.TB) stream.Objects {
 				n++

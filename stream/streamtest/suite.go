@@ -28,7 +28,7 @@ func runParts(t *testing.T, parts []part) {
 func histories(t testing.TB, n int, run func(t testing.TB, rng *rand.Rand, size int)) {
 	t.Helper()
 	for seed := range n {
-		size := 1 + seed*40/n
+		size := 1 + (seed+1)*40/n
 		h := &history{TB: t, label: fmt.Sprintf("history %d, size %d: ", seed, size)}
 		h.run(func() { run(h, rand.New(rand.NewPCG(uint64(seed), 1)), size) })
 		if t.Failed() {
