@@ -25,7 +25,7 @@ var (
 // accessScenario is users who log in and call an API, with their habits, and planted attacks.
 func accessScenario() *scenario {
 	return &scenario{
-		name: "access", about: "logins and API calls of users; attacks are planted, see the documentation", topic: "security",
+		name: "access", about: "logins and API calls; planted: brute force, spraying, enumeration, escalation, secrets read", topic: "security",
 		perSecond: func(*Config) int { return 10 },
 		entities:  func(c *Config) (string, int) { return "user", c.Users },
 		plan:      accessPlan(),

@@ -20,7 +20,7 @@ var platformMetrics = [...]string{"system.cpu.utilization", "system.memory.utili
 // platformScenario is hosts and the services on them, in a normal life with bad moments, and planted incidents.
 func platformScenario() *scenario {
 	return &scenario{
-		name: "platform", about: "load of hosts and requests of services; incidents are planted, see the documentation", topic: "metrics",
+		name: "platform", about: "load of hosts, requests of services; planted: latency step, errors, saturation, silence, memory leak", topic: "metrics",
 		perSecond: func(c *Config) int { return max(platformRound(c)/int(roundEvery/time.Second), 1) },
 		entities:  func(c *Config) (string, int) { return "web", c.Hosts },
 		plan:      platformPlan(),
