@@ -339,30 +339,22 @@ func (r *sourceRun) decoderFails(t testing.TB) {
 	}
 }
 
-// controls checks that a control record comes with the input that holds the offset before which it took effect.
+// controls asks twice: control records do not change, and stand where they took effect.
 func (r *sourceRun) controls(t testing.TB) {
-	histories(t, r.Histories, func(t testing.TB, rng *rand.Rand, _ int) {
-		rd := r.open(t, r.way(rng), r.start(rng))
-		from := rd.next
-		for over := false; !over && rd.next < r.End; {
-			before := rd.next
-			if over = rd.read(); over {
-				break
-			}
-			now := r.Controls(rd.r)
-			for _, c := range now {
-				if !slices.Contains(r.WantControls, c) {
-					t.Fatalf("%s: a control record %+v that nobody wrote", rd.name, c)
-				}
-			}
-			for _, c := range r.WantControls {
-				if c.At.Offset > max(before, from) && c.At.Offset <= rd.next && !slices.Contains(now, c) {
-					t.Fatalf("%s: the input of offsets %d to %d comes without %+v", rd.name, before, rd.next, c)
-				}
+	for range 2 {
+		got, err := r.Controls(t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, r.WantControls) {
+			t.Fatalf("control records\n%+v, want\n%+v", got, r.WantControls)
+		}
+		for i, c := range got {
+			if c.At.Offset < r.First || c.At.Offset > r.End || i > 0 && c.At.Compare(got[i-1].At) <= 0 {
+				t.Errorf("control record %d of %d takes effect at %+v, in a log from %d to %d", i, len(got), c.At, r.First, r.End)
 			}
 		}
-		rd.finish()
-	})
+	}
 }
 
 // away reads while the store or broker comes and goes.

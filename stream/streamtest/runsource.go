@@ -31,8 +31,9 @@ type SourceHarness struct {
 	// Source is assigned one partition or several, and Partition is among them.
 	Source    func(t testing.TB) stream.Source
 	Partition stream.Partition
-	// Controls returns the control records that came with the reader's last input; WantControls are those of the log.
-	Controls     func(r stream.Reader) []stream.Control
+	// Controls asks the source for the control records that go with the log; WantControls are those, in the order of their
+	// versions.
+	Controls     func(t testing.TB) ([]stream.Control, error)
 	WantControls []stream.Control
 	// Blocked is a reader whose Read waits for something that does not come.
 	Blocked func(t testing.TB) stream.Reader
@@ -95,7 +96,7 @@ func sourceParts(h SourceHarness) []part {
 		part  part
 	}{
 		{h.Source != nil, part{"an assignment ends with its context", r.assigned}},
-		{h.Controls != nil, part{"control records come with their offsets", r.controls}},
+		{h.Controls != nil, part{"control records have their places", r.controls}},
 		{h.Blocked != nil, part{"a read that waits can be cancelled", r.blocked}},
 		{h.Grow != nil, part{"what is appended comes", r.grows}},
 		{h.Away != nil, part{"what is away is tried again", r.away}},

@@ -12,8 +12,10 @@ import (
 	"github.com/tidewatch/tidewatch/stream"
 )
 
+// errDied says that the process has died at the call.
 var errDied = errors.New("the process died")
 
+// sinkOwner is a process that owns the task, or believes so.
 type sinkOwner struct {
 	k            *sinkTask
 	id           string
@@ -37,6 +39,7 @@ func (o *sinkOwner) close() {
 	}
 }
 
+// wake lets an owner that was overtaken go on: it writes what comes next, and stages it, but its claim is lost.
 func (o *sinkOwner) wake() {
 	o.k.t.Helper()
 	for range 1 + o.k.rng.IntN(3) {
@@ -59,6 +62,7 @@ func (o *sinkOwner) wake() {
 	}
 }
 
+// call kills the process before the call, or behind it.
 func (o *sinkOwner) call(do func() error) error {
 	if o.k.beside {
 		return do()
@@ -75,6 +79,7 @@ func (o *sinkOwner) call(do func() error) error {
 	return nil
 }
 
+// live takes over and writes to the end, or dies.
 func (o *sinkOwner) live() error {
 	k := o.k
 	if err := o.restore(); err != nil {
@@ -141,6 +146,7 @@ func restoreSink(s stream.StatefulSink, state []byte) error {
 	return r.Err()
 }
 
+// progress notes the marks of a step.
 func (o *sinkOwner) progress(s *SinkStep) {
 	for _, do := range s.Do {
 		if do.To != nil {
@@ -149,6 +155,7 @@ func (o *sinkOwner) progress(s *SinkStep) {
 	}
 }
 
+// write hands over a step.
 func (o *sinkOwner) write(s *SinkStep) error {
 	if err := o.hand(s, o.call); err != nil {
 		return err
@@ -157,6 +164,7 @@ func (o *sinkOwner) write(s *SinkStep) error {
 	return nil
 }
 
+// hand goes on where it stopped, if the owner was dead for a while.
 func (o *sinkOwner) hand(s *SinkStep, call func(func() error) error) error {
 	ctx := o.k.t.Context()
 	for o.op < len(s.Do) {
@@ -186,6 +194,7 @@ func (o *sinkOwner) hand(s *SinkStep, call func(func() error) error) error {
 	return nil
 }
 
+// rows writes some rows of a batch.
 func (o *sinkOwner) rows(ctx context.Context, rows *stream.Batch, call func(func() error) error) error {
 	hi := border(o.k.rng, rows, o.row)
 	if o.in == nil || o.in.Schema != rows.Schema || chance(o.k.rng, 9) {
@@ -212,6 +221,7 @@ func (o *sinkOwner) epoch(snapshot bool) stream.Epoch {
 	return stream.Epoch{At: at, Mark: o.mark, RecordMark: o.record, Snapshot: snapshot, Prefix: fmt.Sprintf("state/suite/%s-%s/", at.Hex(), o.id)}
 }
 
+// commit takes an epoch through stage, claim and reveal.
 func (o *sinkOwner) commit(snapshot bool) error {
 	if err := o.join(); err != nil {
 		return err
@@ -248,6 +258,7 @@ func (o *sinkOwner) commit(snapshot bool) error {
 	return finish()
 }
 
+// join waits for the works beside.
 func (o *sinkOwner) join() error {
 	if o.wait == nil {
 		return nil
@@ -257,6 +268,7 @@ func (o *sinkOwner) join() error {
 	return wait()
 }
 
+// work makes a part durable; like the committer it tries until that succeeds, and now and then once more.
 func (o *sinkOwner) work(work stream.Work) (receipt stream.Receipt, err error) {
 	if work == nil {
 		return nil, nil
@@ -286,6 +298,7 @@ func (o *sinkOwner) work(work stream.Work) (receipt stream.Receipt, err error) {
 	return receipt, nil
 }
 
+// reveal works off the receipts, oldest first.
 func (o *sinkOwner) reveal() error {
 	k := o.k
 	if o.leaves {
@@ -333,6 +346,7 @@ func (o *sinkOwner) revealBy(s stream.Sink, receipt stream.Receipt) error {
 	})
 }
 
+// snapshot takes the sink's state, and tries it out.
 func (o *sinkOwner) snapshot(s stream.StatefulSink) []byte {
 	t := o.k.t
 	t.Helper()

@@ -43,8 +43,6 @@ type sinkTask struct {
 	gone   []*sinkOwner
 }
 
-// errDied says that the process has died at the call.
-// sinkOwner is a process that owns the task, or believes so.
 func (k *sinkTask) open() *sinkOwner {
 	k.t.Helper()
 	k.owners++
@@ -119,8 +117,6 @@ func (k *sinkTask) bury(keep int) {
 	}
 }
 
-// wake lets an owner that was overtaken go on: it writes what comes next, and stages it, but its claim is lost.
-// call kills the process before the call, or behind it.
 func (k *sinkTask) dies() bool {
 	k.calls++
 	return k.dieAt > 0 && k.calls == k.dieAt || k.deaths > 0 && chance(k.rng, 8)
@@ -136,14 +132,3 @@ func (k *sinkTask) insist(what string, do func() error) error {
 	}
 	return fmt.Errorf("%s fails a hundred times", what)
 }
-
-// live takes over and writes to the end, or dies.
-// progress notes the marks of a step.
-// write hands over a step.
-// hand goes on where it stopped, if the owner was dead for a while.
-// rows writes some rows of a batch.
-// commit takes an epoch through stage, claim and reveal.
-// join waits for the works beside.
-// work makes a part durable; like the committer it tries until that succeeds, and now and then once more.
-// reveal works off the receipts, oldest first.
-// snapshot takes the sink's state, and tries it out.

@@ -62,12 +62,7 @@ func reads(change func(r stream.Reader, offset int64) stream.Reader) SourceHarne
 		Log: w.mu.logs[LogID{"in", 0}], Decoder: func() stream.Decoder { return textDecoder{} }, First: 0, End: records, Histories: 10,
 		Ways:   []SourceWay{{"one", open(source(w, nil, 1))}, {"two", open(source(w, nil, 2))}},
 		Source: func(testing.TB) stream.Source { return leaving{source(w, nil, 3)} }, Partition: partition,
-		Controls: func(r stream.Reader) []stream.Control {
-			if c, ok := r.(interface{ Controls() []stream.Control }); ok {
-				return c.Controls()
-			}
-			return []stream.Control{tick}
-		},
+		Controls:     func(testing.TB) ([]stream.Control, error) { return []stream.Control{tick}, nil },
 		WantControls: []stream.Control{tick},
 		Blocked:      func(testing.TB) stream.Reader { return change(waiting{}, 0) },
 		Grow: func(t testing.TB) (stream.Reader, func() []stream.Message) {
@@ -145,10 +140,9 @@ func ends(in *stream.Input) (*stream.Input, error) {
 // altered is a reader of which calls are replaced.
 type altered struct {
 	stream.Reader
-	input    func(in *stream.Input) (*stream.Input, error)
-	read     func(ctx context.Context) (*stream.Input, error)
-	close    func() error
-	controls func() []stream.Control
+	input func(in *stream.Input) (*stream.Input, error)
+	read  func(ctx context.Context) (*stream.Input, error)
+	close func() error
 }
 
 func (a *altered) Read(ctx context.Context) (*stream.Input, error) {
@@ -167,13 +161,6 @@ func (a *altered) Close() error {
 		return a.close()
 	}
 	return a.Reader.Close()
-}
-
-func (a *altered) Controls() []stream.Control {
-	if a.controls != nil {
-		return a.controls()
-	}
-	return []stream.Control{tick}
 }
 
 // without drops the rows of an input that drop says.
@@ -339,16 +326,6 @@ func TestRunSourceCatches(t *testing.T) {
 				return nil
 			}
 		}},
-		"forgets control records": {"control records come with their offsets", func(a *altered, _ int64) {
-			a.controls = func() []stream.Control { return nil }
-		}},
-		"moves control records": {"control records come with their offsets", func(a *altered, _ int64) {
-			a.controls = func() []stream.Control {
-				c := tick
-				c.At.Offset++
-				return []stream.Control{tick, c}
-			}
-		}},
 		"gives up while the other is away": {"what is away is tried again", func(a *altered, _ int64) {
 			a.read = func(ctx context.Context) (*stream.Input, error) {
 				in, err := a.Reader.Read(ctx)
@@ -428,6 +405,13 @@ func TestRunSourceCatchesSources(t *testing.T) {
 					return append(more(), stream.Message{Offset: 99, Value: []byte("never written")})
 				}
 			}
+		}},
+		"forgets control records": {"control records have their places", func(h *SourceHarness) {
+			h.Controls = func(testing.TB) ([]stream.Control, error) { return nil, nil }
+		}},
+		"control records outside of the log": {"control records have their places", func(h *SourceHarness) {
+			h.WantControls = []stream.Control{{Kind: "tick", At: stream.Version{Offset: h.End + 1, Step: 1}}}
+			h.Controls = func(testing.TB) ([]stream.Control, error) { return h.WantControls, nil }
 		}},
 		"a broken log is no failure": {"broken: a gone log", func(h *SourceHarness) {
 			h.Broken[0].Kind = stream.Fatal
