@@ -18,6 +18,7 @@ type Sink interface {
 	Stage(e Epoch) Work
 	// Reveal makes a staged part visible. It may be repeated with the same receipt, in another process too.
 	Reveal(ctx context.Context, receipt Receipt) error
+	// Close makes nothing visible that waits for a reveal. It may be repeated.
 	Close() error
 }
 

@@ -27,6 +27,7 @@ type Reader interface {
 	// without rows when there is nothing new. The Input is the caller's until the next Read. Bounded input ends with
 	// io.EOF. The same offset gives the same events in the same order, in other portions.
 	Read(ctx context.Context) (*Input, error)
+	// Close may be repeated.
 	Close() error
 }
 

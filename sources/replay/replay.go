@@ -190,5 +190,10 @@ func (r *Reader) decode(line []byte, in *stream.Input) error {
 	return nil
 }
 
-// Close implements stream.Reader.
-func (r *Reader) Close() error { return r.file.Close() }
+// Close implements stream.Reader. It may be repeated.
+func (r *Reader) Close() error {
+	if err := r.file.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
