@@ -21,7 +21,7 @@ const (
 	// growth is the most by which it may be larger in the end.
 	growth = 1.10
 	// keptMB is what the broker keeps of a partition, by the default of tidewatch up, and the file that is being written.
-	keptMB = 32 + 4
+	keptMB = 8 + 1
 	// storesMB is the most that PostgreSQL and the snapshots may take.
 	storesMB = 512
 	// ticks are the units of CPU time that Linux counts in, in a second.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,7 +55,7 @@ func (a *app) upCommand() *cobra.Command {
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the API; the next free port if it is taken and not given")
 	fl.StringVar(&f.kafka, "kafka-listen", "127.0.0.1:9092", "address of the broker")
 	fl.StringVar(&f.admin, "admin-listen", "127.0.0.1:0", "address of /metrics")
-	fl.Int64Var(&f.keepMiB, "kafka-keep-mib", 32, "what the broker keeps of each partition, in MiB: older records go; 0 keeps seven days")
+	fl.Int64Var(&f.keepMiB, "kafka-keep-mib", 8, "what the broker keeps of each partition, in MiB: older records go, ten minutes after they came; 0 keeps seven days")
 	fl.StringSliceVar(&f.demo, "demo", []string{"sim"}, "demos: "+strings.Join(demos, ", "))
 	fl.BoolVar(&f.ephemeral, "ephemeral", false, "keep nothing: use a temporary folder")
 	fl.StringVar(&f.postgres, "postgres", "", "DSN of a PostgreSQL to use instead of an own one")
@@ -68,11 +70,22 @@ const upSlot = time.Minute
 // of this folder has nobody to fail over to.
 const upGarbage = 5 * time.Minute
 
+const (
+	// upInternal is how much the broker keeps of each partition of an internal topic, in bytes: nobody reads those but the
+	// worker, which comes back to the last half minute. The broker's memory for each record batch of them counts, too.
+	upInternal = 4 << 20
+	// upGCPercent trades processor for memory: nearly all of this process is idle, and what lives is small.
+	upGCPercent = 50
+)
+
 func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	for _, d := range f.demo {
 		if !slices.Contains(demos, d) {
 			return fail(exitUsage, fmt.Errorf("--demo %s: there are %s", d, strings.Join(demos, ", ")))
 		}
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(upGCPercent)
 	}
 	began := clock.System{}.Now()
 	log := a.log(slog.LevelWarn)
@@ -99,6 +112,9 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	w := &worker{config: c, file: file, id: "up", log: log, roles: []string{"worker", "api"}, slot: upSlot, shipped: len(f.pipelines) == 0}
 	if f.postgres == "" {
 		w.garbage = upGarbage
+	}
+	if f.keepMiB > 0 {
+		w.internal = map[string]string{"retention.bytes": strconv.Itoa(upInternal)}
 	}
 	if err := w.open(ctx); err != nil {
 		return err

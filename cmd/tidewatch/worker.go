@@ -28,13 +28,14 @@ import (
 
 // worker is one process that runs pipelines and answers for them: everything built from the configuration, in one place.
 type worker struct {
-	config  config.Config
-	file    string // where config can be read, for people; "" if nowhere
-	id      string
-	log     *slog.Logger
-	roles   []string
-	slot    time.Duration // of archive and rollup files; 0 is the usual
-	garbage time.Duration // how long objects stay that no row names any more; 0 is the usual
+	config   config.Config
+	file     string // where config can be read, for people; "" if nowhere
+	id       string
+	log      *slog.Logger
+	roles    []string
+	slot     time.Duration     // of archive and rollup files; 0 is the usual
+	internal map[string]string // configuration of internal topics beside the brokers' defaults
+	garbage  time.Duration     // how long objects stay that no row names any more; 0 is the usual
 	// shipped runs the pipelines of the library instead of configured ones.
 	shipped bool
 
@@ -215,7 +216,7 @@ func (w *worker) ownTopics() []kafka.TopicSpec {
 	for _, p := range w.plans {
 		for _, s := range p.Stages {
 			if s.Internal != "" {
-				specs = append(specs, kafka.TopicSpec{Name: s.Internal, Partitions: s.InternalPartitions, Exact: true})
+				specs = append(specs, kafka.TopicSpec{Name: s.Internal, Partitions: s.InternalPartitions, Exact: true, Config: w.internal})
 			}
 		}
 	}

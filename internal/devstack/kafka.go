@@ -19,9 +19,11 @@ import (
 )
 
 const (
-	// segmentBytes is the size of the broker's files. The broker reads whole files of all partitions at once when it starts:
-	// with 4 MiB it needed 160 MB for 1.7 GB in 12 partitions, with 16 MiB 460 MB. Retention works by file.
-	segmentBytes = 4 << 20
+	// segmentBytes is the largest size of the broker's files. The broker reads whole files of all partitions at once when it
+	// starts: with 4 MiB it needed 160 MB for 1.7 GB in 12 partitions, with 16 MiB 460 MB. Retention works by file, so they are
+	// smaller where little is kept.
+	segmentBytes      = 4 << 20
+	smallSegmentBytes = 1 << 20
 	// never is the interval of the broker's own retention, which is replaced by ours.
 	never = 10 * 365 * 24 * time.Hour
 	// bigFolder is the size from which memory used for loading is worth giving back at once.
@@ -59,7 +61,7 @@ func startBroker(c Config, dir string, l net.Listener) (*broker, error) {
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1), kfake.DataDir(dir), kfake.ClusterID(clusterID()), kfake.WithLogger(brokerLog{c.Log}),
 		kfake.BrokerConfigs(map[string]string{
-			"log.segment.bytes":      strconv.Itoa(segmentBytes),
+			"log.segment.bytes":      strconv.FormatInt(segmentSize(b.keep), 10),
 			"log.cleaner.backoff.ms": strconv.FormatInt(never.Milliseconds(), 10),
 		}),
 		kfake.ListenFn(func(string, string) (net.Listener, error) { return bounded{&steady{l, c.Clock, c.Log}, c.Log}, nil }),
@@ -77,6 +79,14 @@ func startBroker(c Config, dir string, l net.Listener) (*broker, error) {
 	b.cancel = cancel
 	b.wg.Go(func() { b.retain(ctx) })
 	return b, nil
+}
+
+// segmentSize is that of files by which about so much can be kept.
+func segmentSize(keep retention) int64 {
+	if keep.bytes < 0 {
+		return segmentBytes
+	}
+	return min(max(keep.bytes/8, smallSegmentBytes), segmentBytes)
 }
 
 // clusterID is drawn anew; a folder that has one keeps it.

@@ -11,6 +11,9 @@ import (
 const (
 	retainEvery      = 10 * time.Second
 	defaultRetention = 7 * 24 * time.Hour // of topics that say nothing, as in Kafka
+	// young is the age up to which nothing goes because of its size: whoever writes more in a moment than is kept wants it
+	// read, and readers of a log that was cut before them cannot go on.
+	young = 10 * time.Minute
 )
 
 // retention is what a topic wants kept. Negative means no limit.
@@ -93,13 +96,13 @@ func retentionOf(configs map[string]*string, keep retention) retention {
 	return retention{age: time.Duration(ms) * time.Millisecond, bytes: number("retention.bytes", keep.bytes)}
 }
 
-// cut is the offset before which everything can go, 0 if nothing can. Files go oldest first; a file goes by size if what is
-// left still has `bytes`.
+// cut is the offset before which everything can go, 0 if nothing can. Files go oldest first; a file that is not young goes by
+// size if what is left still has `bytes`.
 func (r retention) cut(segments []segment, now time.Time) int64 {
 	total, cut := size(segments), int64(0)
 	for i := 0; i+1 < len(segments); i++ {
 		old := r.age >= 0 && now.Sub(segments[i].written) >= r.age
-		big := r.bytes >= 0 && total-segments[i].size >= r.bytes
+		big := r.bytes >= 0 && total-segments[i].size >= r.bytes && now.Sub(segments[i].written) >= young
 		if !old && !big {
 			break
 		}
