@@ -19,8 +19,9 @@ type Description struct {
 	Topics                  []string
 	Event                   string // name of the event type: "metric", "security"; "" where topics differ
 	OutOfOrder, Lateness    time.Duration
-	// Demands is what its filters before the window demand of string fields of the events: name, class.
-	Demands map[string]string
+	// Demands is what its filters before the window demand of string fields of the events, such as name and class: the values
+	// that they may have.
+	Demands map[string][]string
 	Nodes   []Node // in the order of the rows' way
 	Edges   []Edge
 	Rules   []Rule
@@ -70,7 +71,7 @@ func Describe(s *Spec, c *Components) (*Description, error) {
 	}
 	d := &describer{e: &explainer{l: l}, out: &Description{
 		Name: s.Name.Value, About: s.About.Value, File: s.File, Text: strings.Join(s.src.lines, "\n"), Topics: values(s.Source.Topics),
-		Demands: map[string]string{},
+		Demands: map[string][]string{},
 	}}
 	if l.def != nil {
 		d.out.Event = l.def.Name

@@ -49,7 +49,7 @@ func TestDescribeHostCPU(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Demands["name"] != "system.cpu.utilization" || d.Event != "metric" || d.Lateness != 2*time.Minute {
+	if !slices.Equal(d.Demands["name"], []string{"system.cpu.utilization"}) || d.Event != "metric" || d.Lateness != 2*time.Minute {
 		t.Errorf("%+v", d)
 	}
 	avg := pipelines.RollupColumn{Name: "avg", Function: "avg", Of: "value", Always: true}

@@ -88,7 +88,7 @@ func (t *target) functions(d *pipelines.Description) {
 // classify finds out what the output is about: its filters say which metric or class of events it sees.
 func (t *target) classify(d *pipelines.Description) {
 	info := &t.info
-	if name := d.Demands[nameField]; name != "" && d.Event == metricEvent {
+	if name := commonName(d.Demands[nameField]); name != "" && d.Event == metricEvent {
 		info.Name = name
 	}
 	info.Unit = unitOf(info.Name)
@@ -96,7 +96,7 @@ func (t *target) classify(d *pipelines.Description) {
 	second, _, _ := strings.Cut(rest, ".")
 	switch {
 	case d.Event == securityEvent:
-		info.Family, info.Type = securityFamily, d.Demands[classField]
+		info.Family, info.Type = securityFamily, strings.Join(d.Demands[classField], ",")
 	case first == "system" || first == "process":
 		info.Family, info.Type = systemFamily, second
 		if second == filesystemWord {
@@ -105,6 +105,26 @@ func (t *target) classify(d *pipelines.Description) {
 	case slices.Contains(info.Groups, serviceColumn):
 		info.Family, info.Type = performanceFamily, info.Name
 	}
+}
+
+// commonName is the name of the only metric, or the words with which the names of several begin: at least two.
+func commonName(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	common := strings.Split(names[0], ".")
+	for _, name := range names[1:] {
+		words := strings.Split(name, ".")
+		n := 0
+		for n < min(len(common), len(words)) && common[n] == words[n] {
+			n++
+		}
+		common = common[:n]
+	}
+	if len(names) > 1 && len(common) < 2 {
+		return ""
+	}
+	return strings.Join(common, ".")
 }
 
 // is reports whether one of the words chooses the output.

@@ -58,3 +58,20 @@ func TestRequestsAreCounted(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+func TestNamesOfOutputs(t *testing.T) {
+	for _, tc := range []struct {
+		names []string
+		want  string
+	}{
+		{nil, ""},
+		{[]string{"queue"}, "queue"},
+		{[]string{"system.network.errors", "system.network.dropped"}, "system.network"},
+		{[]string{"system.network.errors", "system.cpu.utilization"}, ""},
+		{[]string{"a.b.c", "a.b"}, "a.b"},
+	} {
+		if got := commonName(tc.names); got != tc.want {
+			t.Errorf("%v: %q, want %q", tc.names, got, tc.want)
+		}
+	}
+}

@@ -315,7 +315,7 @@ func exampleWorld(t testing.TB) *world {
 		Fields: fields("tenant:string host:string avg:float max:float samples:int"),
 	}, &pipelines.Description{
 		Name: "host-cpu", About: "CPU use of each host, every ten seconds.", File: "library/host-cpu.yaml", Text: "pipeline: host-cpu\n", Instance: "host-cpu@1",
-		Topics: []string{"metrics"}, Event: "metric", OutOfOrder: 2 * time.Second, Lateness: 2 * time.Minute, Demands: map[string]string{"name": "system.cpu.utilization"},
+		Topics: []string{"metrics"}, Event: "metric", OutOfOrder: 2 * time.Second, Lateness: 2 * time.Minute, Demands: map[string][]string{"name": {"system.cpu.utilization"}},
 		Nodes: []pipelines.Node{
 			{ID: "topic metrics", Kind: "topic", Label: "metrics"},
 			{ID: "main cpu", Kind: "step", Label: "cpu", Stage: "main", Detail: "every 10s by tenant, host"},
@@ -330,7 +330,7 @@ func exampleWorld(t testing.TB) *world {
 		Fields: fields("tenant:string src_ip:string attempts:int failures:float"),
 	}, &pipelines.Description{
 		Name: "authentication-sources", About: "Logins by address.", Instance: "authentication-sources@1", Topics: []string{"security"}, Event: "security",
-		Demands: map[string]string{"class": "authentication"},
+		Demands: map[string][]string{"class": {"authentication"}},
 		Rollups: []pipelines.Rollup{{Output: "sources", Columns: []pipelines.RollupColumn{{Name: "attempts", Function: "count"}, {Name: "failures", Function: "sum", Of: "failed"}}}},
 	})
 	w.output(RollupOutput{
@@ -338,7 +338,7 @@ func exampleWorld(t testing.TB) *world {
 		Fields: fields("service:string operation:string mean:float last:float requests:int"),
 	}, &pipelines.Description{
 		Name: "service-latency", About: "Durations of each service.", Instance: "service-latency@1", Topics: []string{"metrics"}, Event: "metric",
-		Demands: map[string]string{"name": "http.server.duration"},
+		Demands: map[string][]string{"name": {"http.server.duration"}},
 		Rollups: []pipelines.Rollup{{Output: "latency", Columns: []pipelines.RollupColumn{{Name: "mean", Function: "avg", Of: "value"}, {Name: "last", Function: "last", Of: "value"}, {Name: "requests", Function: "count"}}}},
 	})
 	for i := range 6 {
