@@ -19,9 +19,10 @@ type line struct {
 	text   string
 }
 
-func linesOf(lines []line) (texts []string) {
-	for _, l := range lines {
-		texts = append(texts, l.text)
+func linesOf(lines []line) []string {
+	texts := make([]string, len(lines))
+	for i, l := range lines {
+		texts[i] = l.text
 	}
 	return texts
 }
@@ -96,7 +97,10 @@ func (r *sourceRun) open(t testing.TB, w SourceWay, offset int64) *reading {
 		t.Fatalf("%s: open at %d: %v", w.Name, offset, err)
 	}
 	rd := &reading{t: t, h: r, name: fmt.Sprintf("%s from %d", w.Name, offset), r: opened, next: offset, end: -1, dicts: map[dictEntry]string{}}
-	rd.want, _ = expected(t, r.Decoder(), r.Log)
+	if r.all == nil {
+		r.all, _ = expected(t, r.Decoder(), r.Log)
+	}
+	rd.want = r.all
 	at, _ := slices.BinarySearchFunc(rd.want, offset, func(l line, o int64) int { return int(min(max(l.offset-o, -1), 1)) })
 	rd.want = rd.want[at:]
 	return rd

@@ -111,7 +111,10 @@ func sourceParts(h SourceHarness) []part {
 	return parts
 }
 
-type sourceRun struct{ SourceHarness }
+type sourceRun struct {
+	SourceHarness
+	all []line // of the log
+}
 
 func (r *sourceRun) whole(t testing.TB) {
 	for _, w := range r.Ways {

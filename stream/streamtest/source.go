@@ -114,7 +114,7 @@ func (r *reader) read() (*stream.Input, error) {
 			if stream.KindOfError(err) != stream.Reject {
 				return nil, err
 			}
-			in.Rejected = append(in.Rejected, stream.Rejected{Offset: m.Offset, Reason: err.Error(), Raw: m.Value})
+			in.Rejected = append(in.Rejected, stream.Rejected{Offset: m.Offset, Reason: err.Error(), Raw: slices.Clone(m.Value)})
 		}
 	}
 	r.next = in.Next
