@@ -129,7 +129,9 @@ func (p *Page) At(ctx context.Context, selector string, x, y float64) (Point, er
 }
 
 // Move moves the mouse.
-func (p *Page) Move(ctx context.Context, to Point) error { return p.mouse(ctx, "mouseMoved", to, "none") }
+func (p *Page) Move(ctx context.Context, to Point) error {
+	return p.mouse(ctx, "mouseMoved", to, "none")
+}
 
 // Click clicks into the middle of the first element that the selector finds.
 func (p *Page) Click(ctx context.Context, selector string) error {

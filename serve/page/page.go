@@ -115,5 +115,5 @@ func serve(w http.ResponseWriter, r *http.Request, files map[string]*file) {
 // the page's own paths.
 func isFile(p string) bool {
 	p = strings.TrimPrefix(path.Clean(p), "/")
-	return strings.HasPrefix(p, "assets/") || !strings.Contains(p, "/") && path.Ext(p) != ""
+	return strings.HasPrefix(p+"/", "assets/") || !strings.Contains(p, "/") && path.Ext(p) != ""
 }

@@ -24,6 +24,8 @@ export interface LineOptions {
   label?: (s: Series) => string;
   href?: (s: Series) => string;
   color?: string;
+  /** Of a count: a final bucket without rows is zero, not a gap. */
+  zero?: boolean;
 }
 
 /** The column of every series as a line. Series without the column are left out. */
@@ -32,7 +34,7 @@ export function linesOf(m: Metrics | undefined, want: (s: Series) => boolean, o:
   for (const s of m?.series ?? []) {
     const at = s.columns.indexOf(o.column);
     if (at < 1 || !want(s)) continue;
-    lines.push({
+    const line: Line = {
       key: `${seriesKey(s)} ${o.column}`,
       label: o.label?.(s) ?? nameOf(s),
       unit: s.unit,
@@ -42,9 +44,19 @@ export function linesOf(m: Metrics | undefined, want: (s: Series) => boolean, o:
       complete: completeOf(m!, s),
       href: o.href?.(s),
       color: o.color,
-    });
+    };
+    lines.push(o.zero ? withZeros(line, Date.parse(m!.from)) : line);
   }
   return lines;
+}
+
+/** The line with a zero in each final bucket that has no point. */
+export function withZeros(l: Line, from: number): Line {
+  if (l.complete === null || (l.complete - from) / l.step > 5000) return l;
+  const at = new Map(l.times.map((t, i) => [t, l.values[i]!]));
+  for (let t = Math.ceil(from / l.step) * l.step; t + l.step <= l.complete; t += l.step) if (!at.has(t)) at.set(t, 0);
+  const times = [...at.keys()].sort((a, b) => a - b);
+  return { ...l, times, values: times.map((t) => at.get(t)!) };
 }
 
 /** complete_through of the output that the series is from. */
