@@ -19,6 +19,7 @@ FETCH := $(GO) run ./internal/testservers/fetch
 SHOW := $(GO) run ./benchmarks/show
 
 PKG ?= ./...
+PICTURES ?= home=/ hosts=/hosts security=/security alerts=/alerts pipelines=/pipelines pipeline=/pipelines/authentication
 FUZZTIME ?= 20s
 
 .PHONY: help
@@ -34,6 +35,19 @@ build: ## build bin/tidewatch
 .PHONY: run
 run: build ## start everything on this machine, with a demo: broker, stores, worker, API
 	bin/tidewatch up
+
+.PHONY: page
+page: ## build the web page from web/ into serve/page/dist, checked and tested; needs Node 20 or newer
+	cd web && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
+
+.PHONY: page-dev
+page-dev: ## the page with live reload, against a running `tidewatch up`: TIDEWATCH_API=http://127.0.0.1:8080
+	cd web && npm ci --no-audit --no-fund && npm run dev
+
+.PHONY: pictures
+pictures: ## pictures of the page of a running `tidewatch up` into docs/images: SERVER=http://127.0.0.1:8080
+	mkdir -p docs/images
+	$(GO) run ./internal/chromium/pictures -server $(or $(SERVER),http://127.0.0.1:8080) -out docs/images $(PICTURES)
 
 .PHONY: clean
 clean: ## remove what was built here; the cache and the data folder stay
