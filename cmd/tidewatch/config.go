@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -101,7 +102,7 @@ func (a *app) checkConfig(name string) error {
 	if a.output != "table" {
 		l := &listing{columns: []string{"file", "line", "column", "message"}}
 		for _, p := range ps {
-			l.add(p, p.File, fmt.Sprint(p.Line), fmt.Sprint(p.Column), p.Message)
+			l.add(p, p.File, strconv.Itoa(p.Line), strconv.Itoa(p.Column), p.Message)
 		}
 		if err := a.print(l); err != nil {
 			return err

@@ -146,8 +146,16 @@ func sparkline(values []float64) string {
 
 func (m *topModel) pipelineGrid() *grid {
 	g := &grid{empty: "no pipeline is configured", columns: []gridColumn{
-		{title: "PIPELINE"}, {title: "STATE"}, {title: "LAG", right: true, drop: 1}, {title: "BEHIND", right: true, drop: 5}, {title: "EVENTS", right: true, drop: 4},
-		{title: "REJECTED", right: true, drop: 6}, {title: "LATE", right: true, drop: 7}, {title: "TASKS", right: true, drop: 8}, {title: "COMPLETE THROUGH", drop: 3}, {title: "PROBLEM", drop: 2},
+		{title: "PIPELINE"},
+		{title: "STATE"},
+		{title: "LAG", right: true, drop: 1},
+		{title: "BEHIND", right: true, drop: 5},
+		{title: "EVENTS", right: true, drop: 4},
+		{title: "REJECTED", right: true, drop: 6},
+		{title: "LATE", right: true, drop: 7},
+		{title: "TASKS", right: true, drop: 8},
+		{title: "COMPLETE THROUGH", drop: 3},
+		{title: "PROBLEM", drop: 2},
 	}}
 	for i := range m.state.pipelines {
 		p := &m.state.pipelines[i]

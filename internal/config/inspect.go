@@ -188,17 +188,17 @@ func plain(n ast.Node) ast.Node {
 }
 
 func fieldNamed(t reflect.Type, name string) (reflect.StructField, bool) {
-	for i := range t.NumField() {
-		if n, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ","); n == name {
-			return t.Field(i), true
+	for f := range t.Fields() {
+		if n, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); n == name {
+			return f, true
 		}
 	}
 	return reflect.StructField{}, false
 }
 
 func keysOf(t reflect.Type) (all []string) {
-	for i := range t.NumField() {
-		n, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+	for f := range t.Fields() {
+		n, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		all = append(all, n)
 	}
 	return all

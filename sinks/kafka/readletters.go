@@ -52,8 +52,10 @@ func (d *DeadLetter) id() letterID {
 // placeHeaders are the headers that id is read from.
 func (d *DeadLetter) placeHeaders() []kgo.RecordHeader {
 	return []kgo.RecordHeader{
-		{Key: headerPipeline, Value: []byte(d.Pipeline)}, {Key: headerTopic, Value: []byte(d.Topic)},
-		{Key: headerIncarnation, Value: []byte(d.Incarnation)}, {Key: headerPartition, Value: []byte(strconv.Itoa(int(d.Partition)))},
+		{Key: headerPipeline, Value: []byte(d.Pipeline)},
+		{Key: headerTopic, Value: []byte(d.Topic)},
+		{Key: headerIncarnation, Value: []byte(d.Incarnation)},
+		{Key: headerPartition, Value: []byte(strconv.Itoa(int(d.Partition)))},
 		{Key: HeaderOffset, Value: []byte(strconv.FormatInt(d.Offset, 10))},
 	}
 }
