@@ -92,7 +92,7 @@ func upHour(ctx context.Context, args []string) error {
 
 // watch looks every half a minute.
 func (u *upRun) watch(ctx context.Context, minutes int) (samples []upSample, err error) {
-	if err := u.start(ctx, "sim"); err != nil {
+	if err := u.start(ctx, ""); err != nil {
 		return nil, err
 	}
 	began := time.Now()

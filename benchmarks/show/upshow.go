@@ -64,12 +64,17 @@ func up(ctx context.Context, args []string) error {
 	return done(printReport(report, good))
 }
 
+// start starts it; "" is the demo that a person gets.
 func (u *upRun) start(ctx context.Context, demo string) error {
 	log, err := os.OpenFile(filepath.Join(u.dir, "up.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	u.cmd = exec.CommandContext(ctx, u.binary, "up", "--data-dir", u.data, "--listen", u.listen, "--kafka-listen", u.kafka, "--demo", demo)
+	args := []string{"up", "--data-dir", u.data, "--listen", u.listen, "--kafka-listen", u.kafka}
+	if demo != "" {
+		args = append(args, "--demo", demo)
+	}
+	u.cmd = exec.CommandContext(ctx, u.binary, args...)
 	u.cmd.Stdout, u.cmd.Stderr = log, log
 	u.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := u.cmd.Start(); err != nil {

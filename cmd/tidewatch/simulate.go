@@ -22,7 +22,7 @@ const (
 	demoHistory = 30 * time.Minute
 	// demoLinger is how long events are gathered, as an agent on a host does. A request for each event would keep the broker,
 	// and everything behind it, busier than the event.
-	demoLinger = 250 * time.Millisecond
+	demoLinger = 500 * time.Millisecond
 )
 
 // simulate produces the demo: hosts that report their load, and users who log in, at their own rates. Each goes on where

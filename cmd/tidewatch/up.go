@@ -71,9 +71,10 @@ const upSlot = time.Minute
 const upGarbage = 5 * time.Minute
 
 const (
-	// upInternal is how much the broker keeps of each partition of an internal topic, in bytes: nobody reads those but the
-	// worker, which comes back to the last half minute. The broker's memory for each record batch of them counts, too.
-	upInternal = 4 << 20
+	// upInternal is how long the broker keeps internal topics: nobody reads those but the worker, which comes back to the last
+	// half minute. The broker needs memory for each of their many small batches. What is kept goes in files of upInternalFile.
+	upInternal     = 15 * time.Minute
+	upInternalFile = 512 << 10
 	// upGCPercent trades processor for memory: nearly all of this process is idle, and what lives is small.
 	upGCPercent = 50
 )
@@ -114,7 +115,9 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 		w.garbage = upGarbage
 	}
 	if f.keepMiB > 0 {
-		w.internal = map[string]string{"retention.bytes": strconv.Itoa(upInternal)}
+		w.internal = map[string]string{
+			"retention.ms": strconv.FormatInt(upInternal.Milliseconds(), 10), "segment.bytes": strconv.Itoa(upInternalFile),
+		}
 	}
 	if err := w.open(ctx); err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 const (
 	retainEvery      = 10 * time.Second
 	defaultRetention = 7 * 24 * time.Hour // of topics that say nothing, as in Kafka
-	// young is the age up to which nothing goes because of its size: whoever writes more in a moment than is kept wants it
-	// read, and readers of a log that was cut before them cannot go on.
+	// young is the age up to which nothing goes because of its size, and the time after the start in which nothing goes:
+	// whoever writes more in a moment than is kept wants it read, and readers of a log that was cut before them cannot go on.
 	young = 10 * time.Minute
 )
 
@@ -27,10 +27,12 @@ type retention struct {
 // changed; and it empties a topic that nobody writes to, whereupon the offsets of that topic begin again at 0 with the next
 // start. Here the newest file of a partition always stays. A file's age is the time since it was last written to, not that
 // of the timestamps in it: a replay of old events must not vanish before it is read.
+//
+// Nothing goes in the first minutes, since after a stop of days everything is old and a reader may not have come back yet.
 func (b *broker) retain(ctx context.Context) {
-	for {
+	for wait := young; ; wait = retainEvery {
 		select {
-		case <-b.clock.After(retainEvery):
+		case <-b.clock.After(wait):
 		case <-ctx.Done():
 			return
 		}
