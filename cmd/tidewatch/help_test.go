@@ -41,7 +41,7 @@ func TestEveryCommandIsExplained(t *testing.T) {
 		if !strings.Contains(c.Example, "tidewatch") {
 			t.Errorf("%s has no Example", path)
 		}
-		for _, line := range strings.SplitSeq(c.Long, "\n") {
+		for line := range strings.SplitSeq(c.Long, "\n") {
 			if len([]rune(line)) > 130 {
 				t.Errorf("%s: a line of Long has %d characters: %s", path, len([]rune(line)), line)
 			}
