@@ -261,7 +261,9 @@ func TestSlowClientGetsASnapshot(t *testing.T) {
 	if q.whole < 2 || uint64(q.whole+q.deltas) >= q.seq {
 		t.Errorf("the slow client got %d snapshots and %d deltas of %d states", q.whole, q.deltas, q.seq)
 	}
-	if have, want := q.answer.text(fatal{t}), p.answer.text(fatal{t}); have != want {
+	// Only the points: time has gone on meanwhile, and with it the range.
+	have, want := shown{Series: q.answer.Series}, shown{Series: p.answer.Series}
+	if have.text(fatal{t}) != want.text(fatal{t}) {
 		t.Error("the slow client shows something else than the quick one")
 	}
 }
