@@ -134,8 +134,10 @@ func (a *app) completeOutputs(_ *cobra.Command, args []string) (all []string) {
 		for _, r := range d.Rollups {
 			all = append(all, d.Name+"/"+r.Output+"\t"+d.About)
 		}
-		if name := d.Demands["name"]; name != "" && len(d.Rollups) > 0 {
-			all = append(all, name+"\t"+d.About)
+		for _, name := range d.Demands["name"] {
+			if len(d.Rollups) > 0 {
+				all = append(all, name+"\t"+d.About)
+			}
 		}
 	}
 	return all
@@ -148,7 +150,7 @@ func (a *app) rollups(args []string) (all []pipelines.Rollup) {
 	}
 	for _, d := range a.descriptions() {
 		for _, r := range d.Rollups {
-			if args[0] == d.Name || args[0] == d.Name+"/"+r.Output || args[0] == d.Demands["name"] {
+			if args[0] == d.Name || args[0] == d.Name+"/"+r.Output || slices.Contains(d.Demands["name"], args[0]) {
 				all = append(all, r)
 			}
 		}

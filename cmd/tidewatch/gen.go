@@ -195,6 +195,7 @@ func prepareTopic(ctx context.Context, client *kgo.Client, f *genFlags, topic st
 // genRun is a span of events on their way into a topic.
 type genRun struct {
 	topic         string
+	origin        string // attribute that says where the events come from; "" adds none
 	first, events int64
 	rate          int64
 	labels        io.Writer
@@ -217,6 +218,9 @@ func produce(ctx context.Context, client *kgo.Client, g *generate.Generator, r g
 		g.Event(i, &e)
 		if err := note(r.labels, i, &e); err != nil {
 			return err
+		}
+		if r.origin != "" {
+			e.Value = append(e.Value[:len(e.Value)-1], `,"origin":"`+r.origin+`"}`...)
 		}
 		rec := &kgo.Record{Topic: r.topic, Partition: e.Partition, Key: e.Key, Value: e.Value}
 		client.Produce(ctx, rec, func(_ *kgo.Record, err error) {

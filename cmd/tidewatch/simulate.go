@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -25,39 +26,45 @@ const (
 	demoLinger = 500 * time.Millisecond
 )
 
-// simulate produces the demo: hosts that report their load, and users who log in, at their own rates. Each goes on where
-// its topic ends. Event times are such that the next event is now.
-func simulate(ctx context.Context, brokers []string) error {
+// simulate produces generated life: hosts and services, and users who log in and call an API, at their own rates. Each goes
+// on where its topic ends, with whatever else is on it counted; event times are such that the next event is now. begun is
+// called when the histories are there: half an hour without incidents, at once, on topics that were empty.
+func simulate(ctx context.Context, brokers []string, begun func()) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("tidewatch-sim"), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(demoLinger), kgo.DisableClientMetrics())
 	if err != nil {
 		return fmt.Errorf("open demo: %w", err)
 	}
 	defer client.Close()
-	failed := make(chan error, 2)
-	parts := []struct {
-		scenario  string
-		perSecond int
-	}{{"hosts", demoHosts * 3 / 5}, {"logins", 20}}
-	for _, p := range parts {
-		go func() { failed <- simulateOne(ctx, client, p.scenario, p.perSecond) }() // both are received below
+	scenarios := []string{"platform", "access"}
+	failed := make(chan error, len(scenarios))
+	var histories sync.WaitGroup
+	histories.Add(len(scenarios))
+	go func() { histories.Wait(); begun() }() // every scenario is done with its history, or has failed
+	for _, s := range scenarios {
+		go func() { failed <- simulateOne(ctx, client, s, histories.Done) }() // all are received below
 	}
-	return errors.Join(<-failed, <-failed)
+	var errs []error
+	for range scenarios {
+		errs = append(errs, <-failed)
+	}
+	return errors.Join(errs...)
 }
 
-func simulateOne(ctx context.Context, client *kgo.Client, scenario string, perSecond int) error {
+func simulateOne(ctx context.Context, client *kgo.Client, scenario string, begun func()) error {
+	done := sync.OnceFunc(begun)
+	defer done()
 	c := generate.Default(scenario)
-	c.Seed, c.Hosts, c.Users, c.Partitions, c.PerSecond = 42, demoHosts, demoUsers, demoPartitions, perSecond
+	c.Seed, c.Hosts, c.Users, c.Partitions, c.Calm = 42, demoHosts, demoUsers, demoPartitions, demoHistory
 	g, err := generate.New(c)
 	if err != nil {
 		return err
 	}
-	topic := g.Topic()
+	topic, step := g.Topic(), g.Time(1).Sub(g.Time(0))
 	first, err := prepareTopic(ctx, client, &genFlags{Config: c}, topic)
 	if err != nil {
 		return err
 	}
-	step := time.Second / time.Duration(perSecond)
 	history := int64(0)
 	if first == 0 {
 		history = int64(demoHistory / step)
@@ -66,11 +73,12 @@ func simulateOne(ctx context.Context, client *kgo.Client, scenario string, perSe
 	if g, err = generate.New(c); err != nil {
 		return err
 	}
-	run := genRun{topic: topic, first: first, events: history, labels: io.Discard}
+	run := genRun{topic: topic, origin: demoSim, first: first, events: history, labels: io.Discard}
 	if err := ignoreEnd(ctx, produce(ctx, client, g, run)); err != nil || ctx.Err() != nil {
 		return err
 	}
-	run.first, run.events, run.rate = first+history, 1<<40, int64(perSecond)
+	done()
+	run.first, run.events, run.rate = first+history, 1<<40, int64(time.Second/step)
 	return ignoreEnd(ctx, produce(ctx, client, g, run))
 }
 

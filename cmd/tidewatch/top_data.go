@@ -68,8 +68,8 @@ func fetchTop(ctx context.Context, c *client) topState {
 	return s
 }
 
-// host is a line of the hosts tab.
-type host struct {
+// hostLine is a line of the hosts tab.
+type hostLine struct {
 	name   string
 	values map[string]float64 // by column, the newest; the highest where a host has several (disks)
 	newest time.Time
@@ -77,8 +77,8 @@ type host struct {
 }
 
 // hostsOf turns series into lines, the busiest first, and names the columns.
-func hostsOf(m *seriesAnswer) (hosts []*host, columns []topColumn) {
-	byName := map[string]*host{}
+func hostsOf(m *seriesAnswer) (hosts []*hostLine, columns []topColumn) {
+	byName := map[string]*hostLine{}
 	for i := range m.Series {
 		s := &m.Series[i]
 		name := s.Labels["host"]
@@ -91,7 +91,7 @@ func hostsOf(m *seriesAnswer) (hosts []*host, columns []topColumn) {
 		}
 		h := byName[name]
 		if h == nil {
-			h = &host{name: name, values: map[string]float64{}}
+			h = &hostLine{name: name, values: map[string]float64{}}
 			byName[name] = h
 			hosts = append(hosts, h)
 		}
@@ -100,7 +100,7 @@ func hostsOf(m *seriesAnswer) (hosts []*host, columns []topColumn) {
 	slices.SortFunc(columns, func(a, b topColumn) int {
 		return cmp.Or(cmp.Compare(metricRank(a.title), metricRank(b.title)), cmp.Compare(a.title, b.title))
 	})
-	slices.SortFunc(hosts, func(a, b *host) int {
+	slices.SortFunc(hosts, func(a, b *hostLine) int {
 		for _, c := range columns[:min(len(columns), 1)] {
 			if d := cmp.Compare(b.values[c.title], a.values[c.title]); d != 0 {
 				return d
@@ -114,7 +114,7 @@ func hostsOf(m *seriesAnswer) (hosts []*host, columns []topColumn) {
 // topColumn is a metric of hosts.
 type topColumn struct{ title, unit string }
 
-func (h *host) take(s *series, title string) {
+func (h *hostLine) take(s *series, title string) {
 	last := s.Points[len(s.Points)-1]
 	if v, err := last[1].Float64(); err == nil {
 		if old, ok := h.values[title]; !ok || v > old {

@@ -34,17 +34,15 @@ type upFlags struct {
 	pipelines                 []string
 }
 
-// demos are the demos that exist.
-var demos = []string{"sim", "none"}
-
 func (a *app) upCommand() *cobra.Command {
 	var f upFlags
 	c := &cobra.Command{
 		Use: "up", Short: "Run everything on this machine, with a demo", Args: cobra.NoArgs,
-		Long: "Starts a broker, Redis, PostgreSQL and an object store on this machine, the shipped pipelines on top, and simulated hosts\n" +
-			"and users with planted incidents. Everything lies in one folder and is there again after the next start.\n" +
+		Long: "Starts a broker, Redis, PostgreSQL and an object store on this machine, the shipped pipelines on top, and demos that\n" +
+			"send events: this machine and tidewatch itself, real records of an attack on AWS, and simulated hosts, services and\n" +
+			"users with planted incidents. Everything lies in one folder and is there again after the next start.\n" +
 			"It is one node and meant for trying out and development; see tidewatch serve for production.",
-		Example: "  tidewatch up\n  tidewatch up --demo none --pipelines my-pipelines\n  tidewatch up --ephemeral",
+		Example: "  tidewatch up\n  tidewatch up --demo host,cloudtrail\n  tidewatch up --demo none --pipelines my-pipelines\n  tidewatch up --ephemeral",
 		RunE: func(c *cobra.Command, _ []string) error {
 			f.listenGiven = c.Flags().Changed("listen")
 			return a.up(c.Context(), &f)
@@ -56,7 +54,7 @@ func (a *app) upCommand() *cobra.Command {
 	fl.StringVar(&f.kafka, "kafka-listen", "127.0.0.1:9092", "address of the broker")
 	fl.StringVar(&f.admin, "admin-listen", "127.0.0.1:0", "address of /metrics")
 	fl.Int64Var(&f.keepMiB, "kafka-keep-mib", 8, "what the broker keeps of each partition, in MiB: older records go, ten minutes after they came; 0 keeps seven days")
-	fl.StringSliceVar(&f.demo, "demo", []string{"sim"}, "demos: "+strings.Join(demos, ", "))
+	fl.StringSliceVar(&f.demo, "demo", []string{demoHost, demoSelf, demoTrail, demoSim}, "demos: "+strings.Join(demos, ", "))
 	fl.BoolVar(&f.ephemeral, "ephemeral", false, "keep nothing: use a temporary folder")
 	fl.StringVar(&f.postgres, "postgres", "", "DSN of a PostgreSQL to use instead of an own one")
 	fl.StringSliceVar(&f.pipelines, "pipelines", nil, "files and folders of pipelines; default the shipped ones")
@@ -85,6 +83,9 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 			return fail(exitUsage, fmt.Errorf("--demo %s: there are %s", d, strings.Join(demos, ", ")))
 		}
 	}
+	if len(f.demo) > 1 && slices.Contains(f.demo, demoNone) {
+		return fail(exitUsage, errors.New("--demo none stands alone"))
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(upGCPercent)
 	}
@@ -101,6 +102,9 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	defer func() { err = errors.Join(err, stack.Close()) }()
 	listen, err := freeListen(ctx, f.listen, f.listenGiven)
 	if err != nil {
+		return err
+	}
+	if f.admin, err = freePort(ctx, f.admin); err != nil {
 		return err
 	}
 	c := config.Default()
@@ -138,6 +142,18 @@ func (a *app) say(text string) {
 	}
 }
 
+// freePort is the address, with a port where it leaves that open, so that it can be told.
+func freePort(ctx context.Context, addr string) (string, error) {
+	if !strings.HasSuffix(addr, ":0") {
+		return addr, nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return "", fail(exitConflict, fmt.Errorf("--admin-listen %s: %w", addr, err))
+	}
+	return l.Addr().String(), l.Close()
+}
+
 // freeListen is the address, or with the next free port if nobody insisted on this one.
 func freeListen(ctx context.Context, addr string, given bool) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
@@ -162,37 +178,6 @@ func freeListen(ctx context.Context, addr string, given bool) (string, error) {
 	return "", fail(exitConflict, fmt.Errorf("no free port from %d to %d: use --listen", first, first+tries-1))
 }
 
-func (a *app) banner(f *upFlags, w *worker, stack *devstack.Stack, took time.Duration) {
-	if a.quiet {
-		return
-	}
-	fmt.Fprintf(a.errs, `
-tidewatch is up (%.1fs)
-
-  API       http://%s/api/v2/status
-  Kafka     %s   (topics metrics, security)
-  Redis     %s
-  folder    %s   everything that persists; stop with Ctrl-C, start again with the same command
-            %s
-  config    %s   for the other commands: -c or TIDEWATCH_CONFIG
-
-try next
-  tidewatch query host-cpu --last 5m -c %s
-  tidewatch alert ls -c %s
-  duckdb -c "SELECT host, count(*) FROM read_parquet('%s/objects/raw/topic=metrics/**/*.parquet') GROUP BY host"
-
-`, took.Seconds(), w.config.HTTP.Listen, strings.Join(stack.Brokers(), ","), stack.RedisURL(), stack.Dir(), keeps(f.keepMiB), w.file, w.file, w.file, stack.Dir())
-}
-
-// keeps says what of the folder grows, and what does not.
-func keeps(mib int64) string {
-	kafka := fmt.Sprintf("Kafka keeps %d MiB of each partition (--kafka-keep-mib)", mib)
-	if mib == 0 {
-		kafka = "Kafka keeps seven days"
-	}
-	return kafka + "; objects/raw and objects/rollups are the archive, which stays until you delete it"
-}
-
 // runUp runs worker, demo and view until ctx is done or a part has died.
 func (a *app) runUp(ctx context.Context, w *worker, stack *devstack.Stack, f *upFlags) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -213,9 +198,7 @@ func (a *app) runUp(ctx context.Context, w *worker, stack *devstack.Stack, f *up
 		cancel(err)
 		return err
 	})
-	if slices.Contains(f.demo, "sim") {
-		part(1, func(ctx context.Context) error { return simulate(ctx, w.config.Kafka.Brokers) })
-	}
+	part(1, func(ctx context.Context) error { return w.demo(ctx, f.demo) })
 	part(2, func(ctx context.Context) error { return a.view(ctx, w) })
 	select {
 	case <-ctx.Done():

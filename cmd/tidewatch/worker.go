@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidewatch/tidewatch/alerts"
@@ -19,6 +20,7 @@ import (
 	"github.com/tidewatch/tidewatch/internal/objects"
 	"github.com/tidewatch/tidewatch/internal/obs"
 	"github.com/tidewatch/tidewatch/pipelines"
+	"github.com/tidewatch/tidewatch/serve"
 	sinkkafka "github.com/tidewatch/tidewatch/sinks/kafka"
 	"github.com/tidewatch/tidewatch/sinks/postgres"
 	"github.com/tidewatch/tidewatch/sinks/redis"
@@ -47,7 +49,8 @@ type worker struct {
 	objects  stream.Objects
 	specs    []*pipelines.Spec
 	plans    []*engine.Plan
-	view     *statusView // for the API
+	view     *statusView                  // for the API
+	api      atomic.Pointer[serve.Server] // once it serves
 	runner   *engine.Runner
 	metrics  *obs.Metrics
 	closers  []func() error
@@ -264,6 +267,7 @@ func (w *worker) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, api.Close(), admin.Close())
 	}
+	w.api.Store(server)
 	w.log.Info("worker runs", "worker", w.id, "api", "http://"+api.Addr().String(), "metrics", "http://"+admin.Addr().String()+"/metrics", "pipelines", len(w.plans))
 	var wg sync.WaitGroup
 	var errs [4]error
