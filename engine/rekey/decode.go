@@ -28,6 +28,9 @@ const maxRows = 1 << 20
 // Decode implements stream.Decoder. A damaged record is fatal, since nobody but tidewatch writes the topic.
 func (d *Decoder) Decode(m *stream.Message, b *stream.Batch) error {
 	before := b.Len()
+	if before == 0 {
+		forgetStrings(b)
+	}
 	r := &reader{b: m.Value}
 	kind, version := r.byte(), r.byte()
 	rows, err := 0, error(nil)
@@ -56,6 +59,18 @@ func (d *Decoder) Decode(m *stream.Message, b *stream.Batch) error {
 	}
 	b.SetLen(before + rows)
 	return nil
+}
+
+// maxStrings bounds the strings of a column that are kept from batch to batch. States may travel as strings too, and those are
+// seldom seen twice.
+const maxStrings = 4 << 20
+
+func forgetStrings(b *stream.Batch) {
+	for c := range b.Cols {
+		if d := b.Cols[c].Dict; d != nil && d.Size() > maxStrings {
+			d.Reset()
+		}
+	}
 }
 
 func (d *Decoder) partials(r *reader, b *stream.Batch) (int, error) {

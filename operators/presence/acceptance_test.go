@@ -34,3 +34,13 @@ func TestAbsenceAcceptance(t *testing.T) {
 		return func() (stream.Operator, error) { return presence.NewAbsence(cfg, streamtest.WindowSchema()) }
 	}))
 }
+
+func TestFirstAcceptance(t *testing.T) {
+	streamtest.RunOperator(t, behindWindows(func(rng *rand.Rand) func() (stream.Operator, error) {
+		cfg := &presence.FirstConfig{
+			By: []string{"host"}, Of: []string{"host"}, Within: time.Duration(1+rng.IntN(6)) * streamtest.WindowSize,
+			Learn: time.Duration(rng.IntN(3)) * streamtest.WindowSize, Lateness: 2 * streamtest.WindowSize,
+		}
+		return func() (stream.Operator, error) { return presence.NewFirst(cfg, streamtest.WindowSchema()) }
+	}))
+}

@@ -11,7 +11,7 @@ import (
 func TestPlan(t *testing.T) {
 	for _, scenario := range []string{"platform", "access"} {
 		c := Default(scenario)
-		c.Hosts, c.Users, c.Seed, c.Calm = 24, 200, 7, 30*time.Minute
+		c.Hosts, c.Users, c.Seed, c.Calm, c.PerSecond = 24, 200, 7, 30*time.Minute, 6
 		g, err := New(c)
 		if err != nil {
 			t.Fatal(err)
