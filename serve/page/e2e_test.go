@@ -148,7 +148,7 @@ func TestSecurityShowsEvidence(t *testing.T) {
 	b.click(`button.toggle`)
 	b.wait(`location.search.includes('attack=a1')`)
 	b.sees("security/1/42")
-	b.wait(`document.querySelector('td.success') && document.querySelector('td.failure')`)
+	b.wait(`document.querySelectorAll('td.success').length === 1 && document.querySelectorAll('td.failure').length === 1`) // one is named twice
 	b.click(`.evidence button.place`)
 	b.sees(`"country": "KP"`)
 	b.clean()

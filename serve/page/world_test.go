@@ -150,7 +150,7 @@ func alert(id, name, severity, state string, labels object, pipeline string) obj
 	return object{
 		"id": id, "name": name, "severity": severity, "state": state, "labels": labels, "summary": name + " of " + fmt.Sprint(labels["tenant"]), "started_at": at(5 * time.Minute), "updated_at": at(2 * time.Minute),
 		"value": 31, "pipeline": pipeline, "version": "0c0b44b93e0f", "window": object{"start": at(6 * time.Minute), "end": at(5 * time.Minute)}, "complete_through": at(5 * time.Minute), "revised": false,
-		"evidence": []object{{"topic": "security", "partition": 1, "offset": 41, "time": at(6 * time.Minute)}, {"topic": "security", "partition": 1, "offset": 42, "time": at(5 * time.Minute)}}, "acknowledged": nil,
+		"evidence": []object{{"topic": "security", "partition": 1, "offset": 41, "time": at(6 * time.Minute)}, {"topic": "security", "partition": 1, "offset": 41, "time": at(6 * time.Minute)}, {"topic": "security", "partition": 1, "offset": 42, "time": at(5 * time.Minute)}}, "acknowledged": nil,
 	}
 }
 

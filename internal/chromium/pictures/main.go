@@ -117,6 +117,9 @@ func (p *picture) take(ctx context.Context, b *chromium.Browser) error {
 		fmt.Fprintln(os.Stderr, p.file, "console:", line)
 	}
 	data, err := page.Picture(ctx)
+	if err == nil {
+		data, err = small(data)
+	}
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ export function options(o: PlotOptions): uPlot.Options {
   return {
     width: o.width,
     height: o.height,
-    padding: [8, 14, 0, 0],
+    padding: [8, 22, 0, 0],
     legend: { show: false },
     cursor: {
       drag: { x: true, y: false, setScale: false },
