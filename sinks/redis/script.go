@@ -61,7 +61,7 @@ return change
 
 // luaThrough notes who writes a partition, and raises its complete_through. KEYS: tasks, through, changes. ARGV: field and
 // value in tasks, field in through, mark (empty: none yet), life of the keys in s (0: for ever). Marks have 19 digits and
-// numbers in Lua 15, so they are compared as text, which has no leading zeros.
+// numbers in Lua 15, so they are compared as text, which has no leading zeros. It returns 1 if the writer was not known.
 const luaThrough = `
 local function lower(a, b)
   if #a ~= #b then return #a < #b end
@@ -71,7 +71,7 @@ local function lower(a, b)
   end
   return false
 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+local unknown = redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 if ARGV[4] ~= '' then
   local have = redis.call('HGET', KEYS[2], ARGV[3])
   if not have or lower(have, ARGV[4]) then redis.call('HSET', KEYS[2], ARGV[3], ARGV[4]) end
@@ -79,7 +79,7 @@ end
 if ARGV[5] ~= '0' then
   for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[5]) end
 end
-return 1
+return unknown
 `
 
 // script is a Lua script with its hash.

@@ -143,8 +143,8 @@ func (d *sender) send(ctx context.Context) error {
 	return nil
 }
 
-// report writes complete_through and everything that describes the output, so that a Redis that was emptied learns it
-// again.
+// report writes complete_through, and what describes the output to a Redis that does not know it: at the first time, and
+// after it was emptied.
 func (d *sender) report(ctx context.Context, through stream.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, d.s.client.timeout)
 	defer cancel()
@@ -157,8 +157,12 @@ func (d *sender) report(ctx context.Context, through stream.Time) error {
 	}
 	keys := []string{tasksKey(s.place), throughKey(s.place), changesKey(s.place)}
 	values := []any{partitionField(s.config.Task.Partition), s.tasksValue(), s.writer, text, life}
-	if err := goredis.NewScript(d.through.source).Run(ctx, s.client.rdb, keys, values...).Err(); err != nil {
+	unknown, err := goredis.NewScript(d.through.source).Run(ctx, s.client.rdb, keys, values...).Int()
+	if err != nil {
 		return failure("write complete_through to redis", err)
+	}
+	if d.registered && unknown == 0 {
+		return nil
 	}
 	described, err := json.Marshal(&s.config.Output)
 	if err != nil {
