@@ -154,6 +154,7 @@ type life struct {
 type firedAlert struct {
 	Pipeline   string `json:"pipeline"`
 	Transition struct {
+		From  string    `json:"from"` // the same as To where only a revision is noted
 		To    string    `json:"to"`
 		At    time.Time `json:"at"`
 		Alert struct {
@@ -243,7 +244,7 @@ func (r *detectRun) replay(ctx context.Context, pipeline, from string) (fired []
 		if err = json.Unmarshal(lines.Bytes(), &a); err != nil {
 			break
 		}
-		if a.Transition.To == "firing" {
+		if a.Transition.To == "firing" && a.Transition.From != "firing" {
 			fired = append(fired, a)
 		}
 	}
