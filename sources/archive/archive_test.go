@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -247,53 +248,14 @@ func simpleLog(first int64, n int, at stream.Time) []stream.Message {
 	return log
 }
 
-// TestManyPortions reads a part that is larger than a portion, twice, from a store that is away now and then.
-func TestManyPortions(t *testing.T) {
-	store := newMemory()
-	log := simpleLog(10, 10000, start)
-	write(t, store, log, []int{6000})
-	away := &flaky{Objects: store}
-	source := open(t, config(away))
-	want := texts(decode(t, log, "host"))
-	var got []string
-	r, err := source.Open(t.Context(), partition, 10, decoder(t, "host"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closed(t, r)
-	for failures := 0; ; {
-		away.failing = failures < 3
-		in, err := r.Read(t.Context())
-		if stream.KindOfError(err) == stream.Retry {
-			failures++
-			continue
-		}
-		if errors.Is(err, io.EOF) {
-			if failures != 3 {
-				t.Fatalf("%d reads failed, want 3", failures)
-			}
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if in.End != 10010 {
-			t.Fatalf("the end is %d", in.End)
-		}
-		got = append(got, texts(in.Batch)...)
-	}
-	if !slices.Equal(got, want) {
-		t.Fatal("the rows differ")
-	}
-}
-
+// flaky is a store that is away now and then.
 type flaky struct {
 	stream.Objects
-	failing bool
+	failing atomic.Bool
 }
 
 func (f *flaky) Get(ctx context.Context, key string) ([]byte, error) {
-	if f.failing {
+	if f.failing.Load() {
 		return nil, stream.Mark(stream.Retry, errors.New("the store is away"))
 	}
 	return f.Objects.Get(ctx, key)

@@ -15,16 +15,24 @@ import (
 // claim archives a control record every half minute from a time on, as the task would that claims them.
 func claim(t *testing.T, store stream.Objects, task stream.TaskID, n int) (all []stream.Control) {
 	t.Helper()
+	for i := range n {
+		at := stream.Version{Offset: int64(i / 4), Step: uint32(i + 1)}
+		all = append(all, stream.Control{Kind: "tick", At: at, Mark: start.Add(time.Duration(i) * 30 * time.Second)})
+	}
+	claimed(t, store, task, all)
+	return all
+}
+
+func claimed(t *testing.T, store stream.Objects, task stream.TaskID, all []stream.Control) {
+	t.Helper()
 	c := parquet.DefaultControls()
 	c.Objects, c.Task = store, task
 	sink, err := parquet.NewControls(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range n {
-		k := stream.Control{Kind: "tick", At: stream.Version{Offset: int64(i / 4), Step: uint32(i + 1)}, Mark: start.Add(time.Duration(i) * 30 * time.Second)}
-		sink.Control(&k)
-		all = append(all, k)
+	for i := range all {
+		sink.Control(&all[i])
 	}
 	receipt, err := sink.Stage(stream.Epoch{Mark: start.Add(1000 * time.Hour), Prefix: fmt.Sprintf("state/%v/", task)})(t.Context())
 	if err == nil {
@@ -33,7 +41,6 @@ func claim(t *testing.T, store stream.Objects, task stream.TaskID, n int) (all [
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all
 }
 
 func taskOf(instance, stage string, number int32, incarnation string) stream.TaskID {

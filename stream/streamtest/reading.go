@@ -121,7 +121,13 @@ func (rd *reading) readTo(to int64) {
 			rd.t.Fatalf("%s: nothing comes behind %d, but the log ends at %d", rd.name, rd.next, to)
 		}
 	}
-	if len(rd.want) > 0 && rd.want[0].offset < to {
+	rd.complete()
+}
+
+// complete checks that nothing is left to come.
+func (rd *reading) complete() {
+	rd.t.Helper()
+	if len(rd.want) > 0 {
 		rd.t.Fatalf("%s: it is over at %d without %s", rd.name, rd.next, rd.want[0].text)
 	}
 }
@@ -261,9 +267,7 @@ func (r *sourceRun) cancelled(t testing.TB) {
 				t.Fatalf("%s: a cancelled read: %v, want context.Canceled", rd.name, err)
 			}
 		}
-		if len(rd.want) > 0 {
-			t.Fatalf("%s: it is over without %s", rd.name, rd.want[0].text)
-		}
+		rd.complete()
 		rd.finish()
 	})
 }
@@ -388,9 +392,7 @@ func (r *sourceRun) away(t testing.TB) {
 				t.Fatalf("%s: it does not recover: %v", rd.name, err)
 			}
 		}
-		if len(rd.want) > 0 {
-			t.Fatalf("%s: it is over without %s", rd.name, rd.want[0].text)
-		}
+		rd.complete()
 		rd.finish()
 	})
 }

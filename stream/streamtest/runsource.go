@@ -3,6 +3,7 @@ package streamtest
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -174,12 +175,13 @@ func (r *sourceRun) several(t testing.TB) {
 		}
 		for len(open) > 0 {
 			i := rng.IntN(len(open))
-			if rd := open[i]; rd.next < r.End {
-				rd.read()
+			rd := open[i]
+			if rd.next < r.End && !rd.read() {
 				continue
 			}
-			open[i].finish()
-			open = append(open[:i], open[i+1:]...)
+			rd.complete()
+			rd.finish()
+			open = slices.Delete(open, i, i+1)
 		}
 	})
 }
