@@ -6,14 +6,15 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"math"
 	"slices"
 )
 
 // colors is what a picture may have: those of a PNG with one byte a pixel.
 const colors = 256
 
-// small writes the picture with at most 256 colours: the most frequent ones, all others as the nearest of them. A page has
-// few, and edges of letters in between; nobody sees the difference, and the file is a third.
+// small writes the picture with at most 256 colours, all others as the nearest of them. A page has few, and edges of letters
+// in between; nobody sees the difference, and the file is less than half.
 func small(data []byte) ([]byte, error) {
 	from, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
@@ -49,7 +50,12 @@ func rgba(i image.Image, x, y int) color.RGBA {
 	return c
 }
 
-// palette is the most frequent colours; of equally frequent ones the darker first, so that equal pictures make equal files.
+// frequent is how many colours are taken for being frequent only; the others must be unlike those that are there. A small
+// mark has few pixels, but its colour is what it says.
+const frequent = 64
+
+// palette is the most frequent colours, then again and again the one that is shown worst by those before: its distance from
+// them counts more than how often it is there. Equal pictures get equal palettes.
 func palette(counts map[color.RGBA]int) color.Palette {
 	all := make([]color.RGBA, 0, len(counts))
 	for c := range counts {
@@ -62,10 +68,36 @@ func palette(counts map[color.RGBA]int) color.Palette {
 		return order(a) - order(b)
 	})
 	var p color.Palette
-	for _, c := range all[:min(len(all), colors)] {
-		p = append(p, c)
+	nearest := make([]float64, len(all)) // squared distance of each colour from the palette
+	for i := range nearest {
+		nearest[i] = math.Inf(1)
+	}
+	for len(p) < min(len(all), colors) {
+		next := len(p)
+		if next >= frequent {
+			next = worst(all, nearest, counts)
+		}
+		p = append(p, all[next])
+		for i, c := range all {
+			nearest[i] = min(nearest[i], distance(c, all[next]))
+		}
 	}
 	return p
+}
+
+func worst(all []color.RGBA, nearest []float64, counts map[color.RGBA]int) int {
+	found, most := 0, -1.0
+	for i, c := range all {
+		if w := nearest[i] * math.Sqrt(float64(counts[c])); w > most {
+			found, most = i, w
+		}
+	}
+	return found
+}
+
+func distance(a, b color.RGBA) float64 {
+	r, g, l := float64(a.R)-float64(b.R), float64(a.G)-float64(b.G), float64(a.B)-float64(b.B)
+	return r*r + g*g + l*l
 }
 
 func order(c color.RGBA) int { return int(c.R)<<16 | int(c.G)<<8 | int(c.B) }
