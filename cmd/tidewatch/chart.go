@@ -13,7 +13,7 @@ import (
 
 // Sizes of charts, in characters.
 const (
-	chartMargin   = 11 // left of the plot: the labels of the values, and the axis
+	chartMargin   = 12 // left of the plot: the labels of the values, and the axis
 	chartRows     = 12 // of a single chart
 	chartRowsMany = 6  // of each of several
 	chartsAtMost  = 10

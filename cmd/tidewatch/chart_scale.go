@@ -54,7 +54,7 @@ func (s scale) labels(rows int, unit string) []string {
 	return out
 }
 
-// formatValue writes a value for people in at most eight characters: shares as percentages, bytes and large numbers with
+// formatValue writes a value for people in at most ten characters: shares as percentages, bytes and large numbers with
 // their prefix.
 func formatValue(v float64, unit string) string {
 	switch unit {
@@ -62,6 +62,9 @@ func formatValue(v float64, unit string) string {
 		return prefixed(math.Round(v*1000)/10, 1000, []string{"", "k", "M"}) + "%"
 	case "By":
 		return prefixed(v, 1024, []string{" B", "KiB", "MiB", "GiB", "TiB", "PiB"})
+	}
+	if unit == "ms" && math.Abs(v) >= 1000 {
+		v, unit = v/1000, "s"
 	}
 	return prefixed(v, 1000, []string{"", "k", "M", "G", "T", "P"}) + shortUnit(unit)
 }

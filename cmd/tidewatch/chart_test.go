@@ -66,6 +66,16 @@ func TestChartsHoldEveryValue(t *testing.T) {
 	})
 }
 
+func TestLabelsFitTheMargin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := rapid.Float64().Draw(t, "value")
+		unit := rapid.SampledFrom([]string{"", "1", "By", "ms", "s", "{request}"}).Draw(t, "unit")
+		if text := formatValue(v, unit); utf8.RuneCountInString(text) > chartMargin-2 {
+			t.Fatalf("%v %s is %q", v, unit, text)
+		}
+	})
+}
+
 func TestValuesForPeople(t *testing.T) {
 	for _, tc := range []struct {
 		v          float64
@@ -78,6 +88,7 @@ func TestValuesForPeople(t *testing.T) {
 		{3 << 30, "By", "3GiB"},
 		{12.512, "ms", "12.5 ms"},
 		{-5, "", "-5"},
+		{-150_000.5, "ms", "-150 s"},
 		{0.0000012, "", "1e-06"},
 	} {
 		if got := formatValue(tc.v, tc.unit); got != tc.want {
