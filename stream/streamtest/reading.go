@@ -41,7 +41,11 @@ func expected(t testing.TB, d stream.Decoder, log []stream.Message) (lines []lin
 			}
 		case stream.KindOfError(err) == stream.Reject:
 			rejected++
-			lines = append(lines, line{m.Offset, rejectedText(&stream.Rejected{Offset: m.Offset, Reason: err.Error(), Key: m.Key, Raw: m.Value})})
+			r := stream.Rejected{Offset: m.Offset, Timestamp: m.Timestamp, Reason: err.Error(), Key: m.Key, Raw: m.Value}
+			if r.Timestamp == stream.MaxTime { // of a file, which has no clock
+				r.Timestamp = 0
+			}
+			lines = append(lines, line{m.Offset, rejectedText(&r)})
 		default:
 			t.Fatal(err)
 		}
@@ -50,7 +54,7 @@ func expected(t testing.TB, d stream.Decoder, log []stream.Message) (lines []lin
 }
 
 func rejectedText(r *stream.Rejected) string {
-	return fmt.Sprintf("rejected %d: %s: %q %q", r.Offset, r.Reason, r.Key, r.Raw)
+	return fmt.Sprintf("rejected %d at %d: %s: %q %q", r.Offset, r.Timestamp, r.Reason, r.Key, r.Raw)
 }
 
 // inputLines are the lines of an input by offset.
@@ -222,6 +226,10 @@ func checkBatch(b *stream.Batch) error {
 func (rd *reading) atEnd() {
 	rd.t.Helper()
 	in, err := rd.r.Read(rd.t.Context())
+	for deadline := time.Now().Add(rd.h.patience); err == nil && in.End < 0 && !rd.h.Bounded && time.Now().Before(deadline); {
+		rd.take(in) // nobody has said yet where the end is
+		in, err = rd.r.Read(rd.t.Context())
+	}
 	switch {
 	case rd.h.Bounded && !errors.Is(err, io.EOF):
 		rd.t.Fatalf("%s: behind the end: %v, want io.EOF", rd.name, err)
