@@ -51,6 +51,15 @@ func TestKeyboardAcknowledges(t *testing.T) {
 	b.clean()
 }
 
+func TestKeyboardAcknowledgesFromTheList(t *testing.T) {
+	a := newAPI(t, world())
+	b := open(t, a.server.URL, "/alerts", 1440, 900)
+	b.wait(`document.querySelectorAll('[data-alert]').length === 2`)
+	b.keys("j", "a") // the alert has still to be asked for
+	b.wait(`location.pathname === '/alerts/a1' && document.activeElement.id === 'note'`)
+	b.clean()
+}
+
 func TestDragZoomsAllCharts(t *testing.T) {
 	a := newAPI(t, world())
 	b := open(t, a.server.URL, "/?last=30m", 1440, 900)
@@ -139,6 +148,8 @@ func TestHostDrillDown(t *testing.T) {
 	if !waitFor(b, func() bool { return a.asked("where=host%3Dweb-1") }) {
 		t.Error("the charts are not narrowed to the host")
 	}
+	b.sees("host-network.network")
+	b.wait(`document.querySelectorAll('.plot canvas').length === 2`)
 	b.clean()
 }
 

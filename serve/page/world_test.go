@@ -54,7 +54,7 @@ func world() map[string]answer {
 	maps.Copy(detail, attack)
 	return map[string]answer{
 		"/session":               always(object{"name": "local", "roles": []string{"read", "ack", "write", "admin"}, "tokens_required": false}),
-		"/outputs":               list(cpuOutput(), loginOutput()),
+		"/outputs":               list(cpuOutput(), loginOutput(), trafficOutput()),
 		"/query":                 query,
 		"/metrics/alerts/counts": always(object{"firing": object{"info": 0, "warning": 1, "critical": 1}, "pending": object{"info": 0, "warning": 0, "critical": 0}, "acknowledged": 0}),
 		"/metrics/alerts/active": list(attack, busy),
@@ -101,6 +101,14 @@ func cpuOutput() object {
 	}
 }
 
+// trafficOutput has no average: its highest value says most about it.
+func trafficOutput() object {
+	o := cpuOutput()
+	o["pipeline"], o["output"], o["name"], o["unit"], o["family"] = "host-network", "network", "host-network.network", "By/s", "custom"
+	o["columns"] = []object{{"name": "lowest", "function": "min", "of": "value"}, {"name": "highest", "function": "max", "of": "value"}}
+	return o
+}
+
 func loginOutput() object {
 	return object{
 		"pipeline": "authentication", "output": "logins", "name": "authentication.logins", "unit": "", "family": "security", "type": "authentication", "window": "1m", "keep": "1d", "groups": []string{"tenant", "user", "src_ip"},
@@ -125,7 +133,10 @@ func query(q url.Values) (int, any) {
 		}
 		lines = append(lines, object{"labels": labels, "points": points})
 	}
-	if q.Get("pipeline") == "host-cpu" {
+	if q.Get("pipeline") != "authentication" {
+		if q.Get("pipeline") == "host-network" {
+			output = trafficOutput()
+		}
 		for h := range int64(3) {
 			add(object{"tenant": "acme", "host": fmt.Sprintf("web-%d", h)}, func(i int64) []any { return []any{0.2 + 0.25*float64(h) + 0.02*float64(i%5), 0.4 + 0.25*float64(h)} })
 		}
