@@ -109,7 +109,9 @@ func TestSinkAcceptance(t *testing.T) {
 		New: func(testing.TB) streamtest.SinkReceiver {
 			x := &internal{}
 			return streamtest.SinkReceiver{
-				Open:    func(_ testing.TB, l *streamtest.Life) stream.Sink { return NewSink(producer{x, l}, 0, 2, internalPartitions) },
+				Open: func(_ testing.TB, l *streamtest.Life) stream.Sink {
+					return NewSink(producer{x, l}, 0, 2, internalPartitions)
+				},
 				Visible: x.seen,
 			}
 		},
