@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidewatch/tidewatch/internal/clock"
+	"github.com/tidewatch/tidewatch/internal/kafkaclient"
 	"github.com/tidewatch/tidewatch/sources/host"
 )
 
@@ -38,7 +39,7 @@ func (w *worker) demo(ctx context.Context, names []string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(w.config.Kafka.Brokers...), kgo.ClientID("tidewatch-demo"),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(demoLinger), kgo.DisableClientMetrics())
+		kgo.WithCompressor(kafkaclient.LZ4()), kgo.ProducerLinger(demoLinger), kgo.DisableClientMetrics())
 	if err != nil {
 		return fmt.Errorf("open demo: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidewatch/tidewatch/internal/clock"
+	"github.com/tidewatch/tidewatch/internal/kafkaclient"
 	"github.com/tidewatch/tidewatch/sources/generate"
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -31,7 +32,7 @@ const (
 // called when the histories are there: half an hour without incidents, at once, on topics that were empty.
 func simulate(ctx context.Context, brokers []string, begun func()) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("tidewatch-sim"), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(demoLinger), kgo.DisableClientMetrics())
+		kgo.WithCompressor(kafkaclient.LZ4()), kgo.ProducerLinger(demoLinger), kgo.DisableClientMetrics())
 	if err != nil {
 		return fmt.Errorf("open demo: %w", err)
 	}

@@ -73,6 +73,8 @@ const (
 	// half minute. The broker needs memory for each of their many small batches. What is kept goes in files of upInternalFile.
 	upInternal     = 15 * time.Minute
 	upInternalFile = 512 << 10
+	// upLinger gathers what the tasks produce within a moment: a batch costs the embedded broker more than what is in it.
+	upLinger = 100 * time.Millisecond
 	// upGCPercent trades processor for memory: nearly all of this process is idle, and what lives is small.
 	upGCPercent = 50
 )
@@ -114,7 +116,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	if err := config.Write(file, &c); err != nil {
 		return err
 	}
-	w := &worker{config: c, file: file, id: "up", log: log, roles: []string{"worker", "api"}, slot: upSlot, shipped: len(f.pipelines) == 0}
+	w := &worker{config: c, file: file, id: "up", log: log, roles: []string{"worker", "api"}, slot: upSlot, linger: upLinger, shipped: len(f.pipelines) == 0}
 	if f.postgres == "" {
 		w.garbage = upGarbage
 	}

@@ -37,6 +37,7 @@ type worker struct {
 	roles    []string
 	slot     time.Duration     // of archive and rollup files; 0 is the usual
 	internal map[string]string // configuration of internal topics beside the brokers' defaults
+	linger   time.Duration     // of what the worker produces; 0 is the usual
 	garbage  time.Duration     // how long objects stay that no row names any more; 0 is the usual
 	// shipped runs the pipelines of the library instead of configured ones.
 	shipped bool
@@ -111,7 +112,7 @@ func (w *worker) openStores(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if w.producer, err = sinkkafka.Open(sinkkafka.Config{Client: kafkaConfig(w.config.Kafka), Log: w.log}); err != nil {
+	if w.producer, err = sinkkafka.Open(sinkkafka.Config{Client: kafkaConfig(w.config.Kafka), Log: w.log, Linger: w.linger}); err != nil {
 		return fail(exitUsage, err)
 	}
 	w.closers = append(w.closers, w.producer.Close)

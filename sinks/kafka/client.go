@@ -15,6 +15,9 @@ import (
 type Config struct {
 	Client kafkaclient.Config
 	Log    *slog.Logger // may be nil
+	// Linger is how long a record waits for others of its partition; 0 means 5 ms. More makes fewer requests and batches, and
+	// epochs that wait for it longer.
+	Linger time.Duration
 }
 
 // Client is the producer of a worker. Safe for concurrent use. It repeats every record until the brokers have it, in order
@@ -48,8 +51,11 @@ func Open(c Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure kafka producer: %w", err)
 	}
-	k, err := kgo.NewClient(append(opts, kgo.RecordPartitioner(partitioner{kgo.StickyKeyPartitioner(nil)}), kgo.ProducerLinger(linger),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.MaxBufferedRecords(2*clientBytes/overhead), // Append blocks, not Produce
+	if c.Linger == 0 {
+		c.Linger = linger
+	}
+	k, err := kgo.NewClient(append(opts, kgo.RecordPartitioner(partitioner{kgo.StickyKeyPartitioner(nil)}), kgo.ProducerLinger(c.Linger),
+		kgo.WithCompressor(kafkaclient.LZ4()), kgo.MaxBufferedRecords(2*clientBytes/overhead), // Append blocks, not Produce
 		kgo.UnknownTopicRetries(10), kgo.MetadataMinAge(metadataAge))...)
 	if err != nil {
 		return nil, fmt.Errorf("configure kafka producer: %w", err)

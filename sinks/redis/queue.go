@@ -38,7 +38,7 @@ type queue struct {
 		head    int
 		unsent  map[place]*block
 		free    []*block
-		spare   int           // bytes of memory of free, up to the limit
+		spare   int           // bytes of memory of free, up to twice the limit: memory is larger than what is in it
 		bytes   int           // unsent and on their way
 		last    uint64        // number of the newest block
 		flying  uint64        // number of the oldest block on its way; 0: none
@@ -144,7 +144,7 @@ func (q *queue) done(blocks []*block) {
 	defer q.mu.Unlock()
 	for _, b := range blocks {
 		q.mu.bytes -= len(b.bytes)
-		if size := cap(b.bytes); size <= maxFreeBytes && q.mu.spare+size <= q.limit {
+		if size := cap(b.bytes); size <= maxFreeBytes && q.mu.spare+size <= 2*q.limit {
 			q.mu.free = append(q.mu.free, b)
 			q.mu.spare += size
 		}

@@ -26,7 +26,7 @@ type inflater struct {
 }
 
 const (
-	keptBytes     = 16 << 20  // of free buffers; what is more is left to the garbage collector
+	keptBytes     = 8 << 20   // of free buffers; what is more is left to the garbage collector
 	firstBuffer   = 32 << 10  // grows as blocks need; a worker has a reader for each task, most of which read little
 	maxBlockBytes = 256 << 20 // decompressed; a producer that sends more wants the worker's memory, not its attention
 )
