@@ -52,6 +52,7 @@ func TestAgainstTidewatch(t *testing.T) {
 	b.keys("j", "a")
 	b.wait(`document.activeElement.id === 'note'`)
 	b.must(b.Text(b.ctx, "found by the acceptance test"))
+	b.wait(`document.querySelector('.facts code')`) // the rule has come: nothing moves any more
 	b.click(`.ack .button.primary`)
 	b.wait(`document.querySelector('blockquote')?.innerText === 'found by the acceptance test'`)
 	b.wait(`!document.querySelector('.taken').innerText.includes('about to be shown')`) // the worker has folded it in
