@@ -15,6 +15,6 @@ func (s *Sink) Refresh(claimed stream.Time) stream.Work {
 		if err := s.await(ctx, number); err != nil {
 			return nil, err
 		}
-		return nil, s.sender.report(ctx, claimed)
+		return nil, s.sender.report(ctx, claimed, true)
 	}
 }

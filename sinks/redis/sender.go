@@ -98,7 +98,7 @@ func (d *sender) run(ctx context.Context) {
 // step does one thing; what fails is done again by the next step.
 func (d *sender) step(ctx context.Context) (busy bool, err error) {
 	if !d.registered {
-		if err := d.report(ctx, stream.NoTime); err != nil {
+		if err := d.report(ctx, stream.NoTime, true); err != nil {
 			return false, err
 		}
 		d.registered = true
@@ -121,7 +121,7 @@ func (d *sender) step(ctx context.Context) (busy bool, err error) {
 	if d.mark == stream.NoTime {
 		return busy, nil
 	}
-	if err := d.report(ctx, d.mark); err != nil {
+	if err := d.report(ctx, d.mark, false); err != nil {
 		return false, err
 	}
 	d.mark = stream.NoTime
@@ -143,9 +143,9 @@ func (d *sender) send(ctx context.Context) error {
 	return nil
 }
 
-// report writes complete_through, and what describes the output to a Redis that does not know it: at the first time, and
-// after it was emptied.
-func (d *sender) report(ctx context.Context, through stream.Time) error {
+// report writes complete_through, and what describes the output, if that is asked for or Redis does not know it because it
+// was emptied. It may be called from any goroutine.
+func (d *sender) report(ctx context.Context, through stream.Time, describe bool) error {
 	ctx, cancel := context.WithTimeout(ctx, d.s.client.timeout)
 	defer cancel()
 	s, text, life := d.s, "", int64(0)
@@ -161,7 +161,7 @@ func (d *sender) report(ctx context.Context, through stream.Time) error {
 	if err != nil {
 		return failure("write complete_through to redis", err)
 	}
-	if d.registered && unknown == 0 {
+	if !describe && unknown == 0 {
 		return nil
 	}
 	described, err := json.Marshal(&s.config.Output)
