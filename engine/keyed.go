@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -101,13 +102,38 @@ func mergeSights(a, b []keySight) []keySight {
 }
 
 // sharedKey finds a key of both.
-func sharedKey(a, b []keySight) (x, y keySight, ok bool) {
+func sharedKey(a []keySight, b []keyPlace) (x keySight, y keyPlace, ok bool) {
 	for _, x := range a {
-		if at, found := slices.BinarySearchFunc(b, x.Hash, byHash); found {
+		if at, found := slices.BinarySearchFunc(b, x.Hash, func(p keyPlace, hash uint64) int { return cmp.Compare(p.Hash, hash) }); found {
 			return x, b[at], true
 		}
 	}
 	return x, y, false
+}
+
+// keyPlace is what matters of a peer's keySight: its text would cost an allocation.
+type keyPlace struct {
+	Hash   uint64 `json:"hash"`
+	Offset int64  `json:"offset"`
+}
+
+// savedKeys is what a task's row says about its keys.
+type savedKeys struct {
+	body   []byte
+	sights []keySight
+}
+
+// read decodes the row unless it is the one that is known.
+func (s *savedKeys) read(body []byte) error {
+	if bytes.Equal(body, s.body) {
+		return nil
+	}
+	var sights []keySight
+	if err := json.Unmarshal(body, &sights); err != nil {
+		return err
+	}
+	s.body, s.sights = body, sights
+	return nil
 }
 
 // verifyKeys compares the task's sample, if it has changed, with those of its peers. What earlier owners of the task have
@@ -117,28 +143,21 @@ func verifyKeys(ctx context.Context, store stream.Peers, t *task) error {
 	if sights == nil || sights == t.verified {
 		return nil
 	}
-	saved, err := peerSights(ctx, store, t.id)
+	saved, err := t.saveKeys(ctx, store, *sights)
 	if err != nil {
 		return err
 	}
-	mine := t.id.Partition.Number
-	merged := mergeSights(saved[mine], *sights)
-	if !slices.Equal(merged, saved[mine]) {
-		body, err := json.Marshal(merged)
-		if err != nil {
-			return fmt.Errorf("encode keys of %s: %w", t.id, err)
-		}
-		if err := store.SaveKeys(ctx, t.id, body); err != nil {
-			return err
-		}
-		// Once more: of two that save at the same time one sees the other.
-		if saved, err = peerSights(ctx, store, t.id); err != nil {
-			return err
-		}
-	}
 	t.verified = sights
+	mine := t.id.Partition.Number
 	for _, other := range slices.Sorted(maps.Keys(saved)) {
-		if x, y, ok := sharedKey(merged, saved[other]); ok && other != mine {
+		if other == mine {
+			continue
+		}
+		var places []keyPlace
+		if err := json.Unmarshal(saved[other], &places); err != nil {
+			return fmt.Errorf("decode keys of partition %d of %s: %w", other, t.id, err)
+		}
+		if x, y, ok := sharedKey(t.saved.sights, places); ok {
 			t.contradict(fmt.Sprintf("keyed_by does not hold: %s is in partition %d at offset %d and in partition %d at offset %d, so its "+
 				"results are split; let the producers choose the partition by the key, or remove keyed_by", x.Key, mine, x.Offset, other, y.Offset))
 			return nil
@@ -147,20 +166,30 @@ func verifyKeys(ctx context.Context, store stream.Peers, t *task) error {
 	return nil
 }
 
-func peerSights(ctx context.Context, store stream.Peers, id stream.TaskID) (map[int32][]keySight, error) {
-	saved, err := store.PeerKeys(ctx, id)
+// saveKeys adds the sample to the task's row, and returns the rows of all partitions as they are afterwards.
+func (t *task) saveKeys(ctx context.Context, store stream.Peers, sights []keySight) (map[int32][]byte, error) {
+	saved, err := store.PeerKeys(ctx, t.id)
 	if err != nil {
 		return nil, err
 	}
-	all := map[int32][]keySight{}
-	for partition, body := range saved {
-		var sights []keySight
-		if err := json.Unmarshal(body, &sights); err != nil {
-			return nil, fmt.Errorf("decode keys of partition %d of %s: %w", partition, id, err)
+	if body := saved[t.id.Partition.Number]; body != nil {
+		if err := t.saved.read(body); err != nil {
+			return nil, fmt.Errorf("decode keys of %s: %w", t.id, err)
 		}
-		all[partition] = sights
 	}
-	return all, nil
+	merged := mergeSights(t.saved.sights, sights)
+	if slices.Equal(merged, t.saved.sights) {
+		return saved, nil
+	}
+	body, err := json.Marshal(merged)
+	if err != nil {
+		return nil, fmt.Errorf("encode keys of %s: %w", t.id, err)
+	}
+	if err := store.SaveKeys(ctx, t.id, body); err != nil {
+		return nil, err
+	}
+	t.saved = savedKeys{body, merged}
+	return store.PeerKeys(ctx, t.id) // of two that save at the same time one sees the other
 }
 
 // contradict reports that the data does not fit what the pipeline declares. The task goes on: what it computes is right

@@ -42,6 +42,7 @@ type task struct {
 
 	overtaken atomic.Bool // set by the watcher of rows
 	verified  *[]keySight // the sample that was compared last; of the watcher
+	saved     savedKeys   // of the watcher
 	status    status
 }
 
