@@ -13,7 +13,10 @@ import (
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(testservers.Keep(m)) }
+// The dialer of go-redis sleeps up to a second before it notices that its pool is closed.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(testservers.Keep(m), goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
+}
 
 // wall is a clock that stands still; waiting on it takes the real time.
 type wall struct{ now time.Time }
