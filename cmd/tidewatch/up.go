@@ -75,6 +75,8 @@ const (
 	upInternalFile = 512 << 10
 	// upLinger gathers what the tasks produce within a moment: a batch costs the embedded broker more than what is in it.
 	upLinger = 100 * time.Millisecond
+	// upReport is the least distance of reports of complete_through: the embedded Redis makes a Lua machine for each.
+	upReport = 3 * time.Second
 	// upGCPercent trades processor for memory: nearly all of this process is idle, and what lives is small.
 	upGCPercent = 50
 )
@@ -116,7 +118,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	if err := config.Write(file, &c); err != nil {
 		return err
 	}
-	w := &worker{config: c, file: file, id: "up", log: log, roles: []string{"worker", "api"}, slot: upSlot, linger: upLinger, shipped: len(f.pipelines) == 0}
+	w := &worker{config: c, file: file, id: "up", log: log, roles: []string{"worker", "api"}, slot: upSlot, linger: upLinger, reportEvery: upReport, shipped: len(f.pipelines) == 0}
 	if f.postgres == "" {
 		w.garbage = upGarbage
 	}

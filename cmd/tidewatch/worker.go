@@ -30,15 +30,16 @@ import (
 
 // worker is one process that runs pipelines and answers for them: everything built from the configuration, in one place.
 type worker struct {
-	config   config.Config
-	file     string // where config can be read, for people; "" if nowhere
-	id       string
-	log      *slog.Logger
-	roles    []string
-	slot     time.Duration     // of archive and rollup files; 0 is the usual
-	internal map[string]string // configuration of internal topics beside the brokers' defaults
-	linger   time.Duration     // of what the worker produces; 0 is the usual
-	garbage  time.Duration     // how long objects stay that no row names any more; 0 is the usual
+	config      config.Config
+	file        string // where config can be read, for people; "" if nowhere
+	id          string
+	log         *slog.Logger
+	roles       []string
+	slot        time.Duration     // of archive and rollup files; 0 is the usual
+	internal    map[string]string // configuration of internal topics beside the brokers' defaults
+	reportEvery time.Duration     // between reports of complete_through to Redis; 0 reports each
+	linger      time.Duration     // of what the worker produces; 0 is the usual
+	garbage     time.Duration     // how long objects stay that no row names any more; 0 is the usual
 	// shipped runs the pipelines of the library instead of configured ones.
 	shipped bool
 
@@ -96,7 +97,7 @@ func (w *worker) openStores(ctx context.Context) (err error) {
 	}
 	w.closers = append(w.closers, func() error { w.db.Close(); return nil })
 	r := redis.Default()
-	r.URL = w.config.Redis.URL
+	r.URL, r.ReportEvery = w.config.Redis.URL, w.reportEvery
 	redis.RouteLog(w.log)
 	if w.redis, err = redis.Open(r, clock.System{}); err != nil {
 		return fail(exitUsage, err)

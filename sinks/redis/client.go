@@ -14,6 +14,7 @@ type Client struct {
 	rdb     *goredis.Client
 	prefix  string
 	timeout time.Duration
+	every   time.Duration // between reports
 	clock   stream.Clock
 }
 
@@ -27,7 +28,7 @@ func Open(c Config, clock stream.Clock) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{rdb: goredis.NewClient(o), prefix: c.Prefix, timeout: c.Timeout, clock: clock}, nil
+	return &Client{rdb: goredis.NewClient(o), prefix: c.Prefix, timeout: c.Timeout, every: c.ReportEvery, clock: clock}, nil
 }
 
 // Close closes all connections. The sinks and subscriptions of the client must have been closed before.

@@ -98,6 +98,30 @@ func TestEmptiedRedisFillsItself(t *testing.T) {
 	}
 }
 
+// Reports of complete_through keep their distance, and none is lost: the last one leaves when the sink is closed.
+func TestReportsKeepTheirDistance(t *testing.T) {
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			c.every = time.Hour
+			s := sink(t, c, 0, func(c *SinkConfig) { c.Partitions = 1 })
+			write(t, s, rowsOf(1, 5, map[string]int64{"host-1": 1}))
+			flush(t, s, 5, at(2))
+			settled(t, c, at(2)) // the first one waits for nothing
+			for i := range 3 {
+				write(t, s, rowsOf(2, 6+int64(i), map[string]int64{"host-1": 1}))
+				flush(t, s, 6+int64(i), at(3+i)) // acknowledges the rows, behind which the report would have left
+			}
+			if _, r := read(t, c, nil); r.CompleteThrough != at(2) {
+				t.Errorf("complete through %v, reported before its time", r.CompleteThrough)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			settled(t, c, at(5))
+		})
+	}
+}
+
 func TestNotices(t *testing.T) {
 	testservers.Redis(t) // skips where there is none
 	server, err := testservers.StartRedis(context.Background(), testservers.RedisOptions{})

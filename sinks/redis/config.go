@@ -20,6 +20,8 @@ type Config struct {
 	Prefix string `yaml:"prefix"`
 	// Timeout bounds one call of a reader and one attempt of a writer.
 	Timeout time.Duration `yaml:"timeout"`
+	// ReportEvery is the least distance of two reports of complete_through by a task; 0 reports each. More spares calls.
+	ReportEvery time.Duration `yaml:"report_every"`
 }
 
 // Default is a Redis on this machine.
@@ -41,6 +43,9 @@ func (c Config) Validate() error {
 	}
 	if c.Timeout <= 0 {
 		errs = append(errs, fmt.Errorf("check redis.timeout: %v: use a positive duration such as 5s", c.Timeout))
+	}
+	if c.ReportEvery < 0 {
+		errs = append(errs, fmt.Errorf("check redis.report_every: %v: use a positive duration such as 1s, or 0", c.ReportEvery))
 	}
 	return errors.Join(errs...)
 }

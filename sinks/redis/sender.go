@@ -34,6 +34,7 @@ type sender struct {
 	blocks     []*block
 	call       call
 	mark       stream.Time // to be reported
+	reported   time.Time   // when that was done last
 	write      script
 	through    script
 	registered bool
@@ -85,14 +86,33 @@ func (d *sender) run(ctx context.Context) {
 		}
 		select {
 		case <-d.s.queue.wake:
+		case <-d.later():
 		case <-ctx.Done():
 		case <-d.closing:
 			// Whoever closes has stopped writing, so what is not there now will not come.
-			if blocks, _ := d.s.queue.load(); blocks == 0 && !d.s.progress.waits() {
+			if blocks, _ := d.s.queue.load(); blocks == 0 && !d.s.progress.waits() && d.mark == stream.NoTime {
 				return
 			}
 		}
 	}
+}
+
+// rest is how long a report has to wait; whoever closes waits for none.
+func (d *sender) rest() time.Duration {
+	select {
+	case <-d.closing:
+		return 0
+	default:
+		return d.s.client.every - d.s.client.clock.Now().Sub(d.reported)
+	}
+}
+
+// later fires when a report that waits may leave.
+func (d *sender) later() <-chan time.Time {
+	if d.mark == stream.NoTime {
+		return nil
+	}
+	return d.s.client.clock.After(d.rest())
 }
 
 // step does one thing; what fails is done again by the next step.
@@ -115,16 +135,16 @@ func (d *sender) step(ctx context.Context) (busy bool, err error) {
 		busy = true
 	}
 	acknowledged := d.s.queue.acknowledged()
-	if d.mark == stream.NoTime {
-		d.mark, _ = d.s.progress.due(acknowledged)
+	if newer, ok := d.s.progress.due(acknowledged); ok {
+		d.mark = max(d.mark, newer)
 	}
-	if d.mark == stream.NoTime {
+	if d.mark == stream.NoTime || d.s.client.every > 0 && d.rest() > 0 {
 		return busy, nil
 	}
 	if err := d.report(ctx, d.mark, false); err != nil {
 		return false, err
 	}
-	d.mark = stream.NoTime
+	d.mark, d.reported = stream.NoTime, d.s.client.clock.Now()
 	return true, nil
 }
 
