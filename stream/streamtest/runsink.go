@@ -215,7 +215,7 @@ func (r *sinkRun) faults(t testing.TB, rng *rand.Rand, size int) {
 	steps, want := r.draw(t, rng, size)
 	k := r.task(t, rng, steps)
 	k.deaths, k.zombies = 2, true
-	k.plan = RandomPlan(rand.New(rand.NewPCG(rng.Uint64(), 3)), map[Fault]int{Fail: 100, LoseReply: 150})
+	k.plan = RandomPlan(rand.New(rand.NewPCG(rng.Uint64(), 3)), map[Fault]int{Fail: 60, LoseReply: 90})
 	k.run()
 	k.check(want)
 }

@@ -124,11 +124,11 @@ func (k *sinkTask) dies() bool {
 
 // insist repeats a call while it fails for reasons that pass.
 func (k *sinkTask) insist(what string, do func() error) error {
-	for range 100 {
+	for range 1000 {
 		err := do()
 		if err == nil || stream.KindOfError(err) != stream.Retry || k.plan == nil {
 			return err
 		}
 	}
-	return fmt.Errorf("%s fails a hundred times", what)
+	return fmt.Errorf("%s fails a thousand times", what)
 }
