@@ -60,7 +60,7 @@ func TestSinkAcceptance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			instances := 0
 			streamtest.RunSink(t, streamtest.SinkHarness{
-				Histories: 15,
+				Histories: 10,
 				New: func(testing.TB) streamtest.SinkReceiver {
 					instances++
 					return acceptanceReceiver(c, fmt.Sprintf("suite@%d", instances))
