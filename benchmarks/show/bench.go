@@ -31,6 +31,12 @@ const (
 // bench measures one workload: a worker process reads a full topic, with ledger, checkpoints and Redis on.
 func bench(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.Usage = func() {
+		fmt.Fprint(f.Output(), "bench prints one line. cpu_s_per_million: all CPU time of the worker process, from its start to its end.\n"+
+			"allocs_per_event: objects allocated on the heap after warm-up, from a quarter of the events to about seven tenths.\n"+
+			"rss_peak_mb: of the whole run. The machine should do nothing else.\n\n")
+		f.PrintDefaults()
+	}
 	w := f.String("w", "W2", "workload: W2 (keyed) or W4 (the same, re-keyed)")
 	events := f.Int64("events", 10_000_000, "events")
 	binary := f.String("binary", "bin/tidewatch", "the product")
@@ -101,34 +107,58 @@ func measure(ctx context.Context, c *cluster, name string, events int64) error {
 	return nil
 }
 
-// allocations is how many the worker makes for an event after warm-up: between a quarter of the events, by when an empty
-// Redis is filled and the buffers have their size, and about three quarters. Nobody asks the worker anything meanwhile, and
-// what the first look itself costs is taken off, as two looks in a row tell.
+// allocations is how many objects the worker makes on the heap for an event after warm-up: from a quarter of the events, by
+// when several windows were closed, an empty Redis is filled and the buffers have their size, to about seven tenths. Nobody
+// asks the worker anything meanwhile, and the two answers cost it a few dozen objects.
 func allocations(ctx context.Context, w *worker, began time.Time, events int64) (float64, error) {
-	warm, err := warmUp(ctx, w, events/4)
+	objects, fetched, err := warmUp(ctx, w, events/4)
 	if err != nil {
 		return 0, err
 	}
-	again, err := sample(ctx, w)
-	if err != nil {
-		return 0, err
-	}
-	while := time.Duration(0.45 * float64(time.Since(began)) * float64(events) / max(again.fetched, 1))
+	while := time.Duration(0.45 * float64(time.Since(began)) * float64(events) / float64(fetched))
 	select {
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	case <-time.After(while):
 	}
-	end, err := sample(ctx, w)
+	objectsThen, fetchedThen, err := allocated(ctx, w)
 	if err != nil {
 		return 0, err
 	}
-	// Between two looks in a row lies one look and what few events cost; between the second and the last one look more.
-	perEvent := func(looks float64) float64 {
-		return (end.mallocs - again.mallocs - looks) / max(end.fetched-again.fetched, 1)
+	return float64(objectsThen-objects) / float64(max(fetchedThen-fetched, 1)), nil
+}
+
+// allocated asks the worker for the objects that it has allocated and the events that it has read.
+func allocated(ctx context.Context, w *worker) (objects, fetched int64, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.admin+"/debug/allocations", nil)
+	if err != nil {
+		return 0, 0, err
 	}
-	look := again.mallocs - warm.mallocs - perEvent(0)*(again.fetched-warm.fetched)
-	return perEvent(look), nil
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		name, value := cutLast(lines.Text())
+		n, err := strconv.ParseInt(value, 10, 64)
+		switch {
+		case err != nil:
+			return 0, 0, fmt.Errorf("read %s: %q: %w", req.URL, lines.Text(), err)
+		case name == "objects":
+			objects = n
+		case name == "fetched metrics":
+			fetched = n
+		}
+	}
+	return objects, fetched, lines.Err()
+}
+
+// cutLast is what stands before and after the last space.
+func cutLast(line string) (front, last string) {
+	i := strings.LastIndexByte(line, ' ')
+	return line[:max(i, 0)], line[i+1:]
 }
 
 // fill produces the events; keyed by host, or without keys.
@@ -153,56 +183,43 @@ func fill(ctx context.Context, c *cluster, events int64, nilKeys bool) error {
 	return errors.Join(c.client.Flush(ctx), failed)
 }
 
-// counters are what a worker tells on its admin port.
-type counters struct {
-	mallocs, fetched float64
-	byPipeline       map[string]float64 // fetched of the topic metrics
-}
-
-func (c *counters) pipeline(name string) float64 { return c.byPipeline[name] }
-
-func sample(ctx context.Context, w *worker) (s counters, err error) {
+// fetchedBy asks the worker how many records of the topic metrics a pipeline has read.
+func fetchedBy(ctx context.Context, w *worker, pipeline string) (records int64, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.admin+"/metrics", nil)
 	if err != nil {
-		return s, err
+		return 0, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return s, err
+		return 0, err
 	}
 	defer resp.Body.Close()
-	s.byPipeline = map[string]float64{}
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), " ")
-		v, _ := strconv.ParseFloat(value, 64)
-		switch {
-		case name == "go_memstats_mallocs_total":
-			s.mallocs = v
-		case strings.HasPrefix(name, "tidewatch_records_fetched_total{") && strings.Contains(name, `topic="metrics"`):
-			s.fetched += v
-			_, rest, _ := strings.Cut(name, `pipeline="`)
-			pipeline, _, _ := strings.Cut(rest, `"`)
-			s.byPipeline[pipeline] += v
+		name, value := cutLast(lines.Text())
+		if strings.HasPrefix(name, "tidewatch_records_fetched_total{") && strings.Contains(name, `topic="metrics"`) &&
+			strings.Contains(name, fmt.Sprintf("pipeline=%q", pipeline)) {
+			v, _ := strconv.ParseFloat(value, 64)
+			records += int64(v)
 		}
 	}
-	return s, lines.Err()
+	return records, lines.Err()
 }
 
 // warmUp waits until so many events are read.
-func warmUp(ctx context.Context, w *worker, events int64) (counters, error) {
+func warmUp(ctx context.Context, w *worker, events int64) (objects, fetched int64, err error) {
 	for deadline := time.Now().Add(time.Minute); ; {
-		s, err := sample(ctx, w)
-		if err == nil && s.fetched >= float64(events) {
-			return s, nil
+		objects, fetched, err = allocated(ctx, w)
+		if err == nil && fetched >= events {
+			return objects, fetched, nil
 		}
 		if time.Now().After(deadline) {
-			return s, fmt.Errorf("the worker read %.0f events in a minute: %w", s.fetched, errors.Join(err, errors.New("see its log in "+w.c.dir)))
+			return 0, 0, fmt.Errorf("the worker read %d events in a minute: %w", fetched, errors.Join(err, errors.New("see its log in "+w.c.dir)))
 		}
 		select {
 		case <-ctx.Done():
-			return s, ctx.Err()
+			return 0, 0, ctx.Err()
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -88,12 +88,12 @@ func (r *exactRun) killOnce(ctx context.Context) (*restartReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	fetched, err := sample(ctx, w)
+	fetched, err := fetchedBy(ctx, w, "exact")
 	if err != nil {
 		return nil, err
 	}
 	// The archive reads the topic too, from its last cut; the pipeline's own first stage is what counts here.
-	out.exactReport, out.Refetched = *report, int64(fetched.pipeline("exact"))-(r.events+6*exactPartitions-r.pauseAt)
+	out.exactReport, out.Refetched = *report, fetched-(r.events+6*exactPartitions-r.pauseAt)
 	out.Seconds = math.Round(time.Since(began).Seconds())
 	return out, nil
 }

@@ -37,6 +37,7 @@ func Serve(ctx context.Context, l net.Listener, m *Metrics, more ...prometheus.C
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/allocations", m.allocations)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }() // ends with Close

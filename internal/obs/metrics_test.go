@@ -2,6 +2,7 @@ package obs_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -30,7 +31,7 @@ func TestScrape(t *testing.T) {
 	m := obs.NewMetrics()
 	m.Watch(func() []engine.TaskStatus { return []engine.TaskStatus{status} })
 	m.Fetched(task, 120)
-	text := scrape(t, m)
+	text := scrape(t, m, "/metrics")
 	labels := `partition="3",pipeline="p",stage="main",topic="metrics"`
 	for _, want := range []string{
 		`tidewatch_records_fetched_total{` + labels + `} 120`,
@@ -54,7 +55,7 @@ func TestScrape(t *testing.T) {
 	}
 }
 
-func scrape(t *testing.T, m *obs.Metrics) string {
+func scrape(t *testing.T, m *obs.Metrics, path string) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,7 +71,7 @@ func scrape(t *testing.T, m *obs.Metrics) string {
 		}
 	}()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+"/metrics", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,4 +85,20 @@ func scrape(t *testing.T, m *obs.Metrics) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestAllocations: objects and the records of each topic, whoever has read them.
+func TestAllocations(t *testing.T) {
+	m := obs.NewMetrics()
+	for i, topic := range []string{"metrics", "security", "metrics"} {
+		m.Fetched(stream.TaskID{Instance: "p@1", Stage: "main", Partition: stream.Partition{Topic: topic, Number: int32(i)}}, 10)
+	}
+	var objects, inMetrics, inSecurity int
+	text := scrape(t, m, "/debug/allocations")
+	if _, err := fmt.Sscanf(text, "objects %d\nfetched metrics %d\nfetched security %d\n", &objects, &inMetrics, &inSecurity); err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	if objects < 1000 || inMetrics != 20 || inSecurity != 10 {
+		t.Errorf("%q", text)
+	}
 }
