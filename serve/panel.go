@@ -171,7 +171,7 @@ func (p *panel) fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.series = seriesState{}
-	passing := problem.Status == http.StatusServiceUnavailable || problem.Status == http.StatusGatewayTimeout
+	passing := passes(&problem)
 	repeated := p.mu.problem != nil && p.mu.problem.Code == problem.Code
 	p.mu.problem = &problem
 	for sub := range p.mu.subs {
@@ -181,6 +181,11 @@ func (p *panel) fail(err error) {
 	}
 }
 
+// passes is whether the problem goes away by itself.
+func passes(p *Problem) bool {
+	return p.Status == http.StatusServiceUnavailable || p.Status == http.StatusGatewayTimeout
+}
+
 // join adds a subscriber; the hub is locked.
 func (p *panel) join(sub *subscription) {
 	p.mu.Lock()
@@ -188,7 +193,7 @@ func (p *panel) join(sub *subscription) {
 	p.mu.subs[sub] = true
 	switch {
 	case p.mu.problem != nil:
-		sub.offerProblem(p.mu.problem, false)
+		sub.offerProblem(p.mu.problem, !passes(p.mu.problem))
 	case p.mu.seq > 0:
 		sub.offerSnapshot()
 	}
