@@ -251,6 +251,8 @@ func (r *sourceRun) closed(t testing.TB) {
 func (r *sourceRun) assigned(t testing.TB) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	patience, end := context.WithTimeout(t.Context(), 6*r.patience)
+	defer end()
 	gained := make(chan []stream.Partition, 8)
 	held := map[stream.Partition]bool{} // of the goroutine of Assign, then ours
 	ended := make(chan struct{})
@@ -276,7 +278,7 @@ func (r *sourceRun) assigned(t testing.TB) {
 			}
 		case <-ended:
 			t.Fatal("the assignment ended before it was told to")
-		case <-time.After(6 * r.patience):
+		case <-patience.Done():
 			t.Fatal("no partition is assigned")
 		}
 	}
@@ -286,7 +288,7 @@ func (r *sourceRun) assigned(t testing.TB) {
 		if len(held) > 0 {
 			t.Errorf("the assignment ended, but %v were not taken back", held)
 		}
-	case <-time.After(r.patience):
+	case <-patience.Done():
 		t.Error("the assignment goes on without its context")
 	}
 }
@@ -297,16 +299,17 @@ func (r *sourceRun) grows(t testing.TB) {
 	for range 3 {
 		more := grow()
 		want, _ := expected(t, r.Decoder(), more)
-		for deadline := time.Now().Add(r.patience); len(got) < len(want); {
-			in, err := rd.Read(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), r.patience)
+		for len(got) < len(want) {
+			in, err := rd.Read(ctx)
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("%d rows have come of %d that were appended: %v", len(got), len(want), err)
 			}
-			got = append(got, inputLines(in)...)
-			if time.Now().After(deadline) {
+			if got = append(got, inputLines(in)...); ctx.Err() != nil {
 				t.Fatalf("%d rows have come of %d that were appended", len(got), len(want))
 			}
 		}
+		cancel()
 		if d := diffLines(got, linesOf(want)); d != "" {
 			t.Fatalf("of what was appended %s", d)
 		}
@@ -321,8 +324,10 @@ func (r *sourceRun) broken(t testing.TB, f SourceFault) {
 	rd, err := f.Open(t)
 	if err == nil {
 		defer func() { _ = rd.Close() }()
-		for deadline := time.Now().Add(r.patience); err == nil && time.Now().Before(deadline); {
-			_, err = rd.Read(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), r.patience)
+		defer cancel()
+		for err == nil && ctx.Err() == nil {
+			_, err = rd.Read(ctx)
 		}
 	}
 	if err == nil || stream.KindOfError(err) != f.Kind {
