@@ -99,7 +99,7 @@ func startedBetween(last, from, to string) (lo, hi time.Time, err error) {
 		if x.text == "" {
 			continue
 		}
-		t, err := parseTime(x.text, now)
+		t, err := serve.ParseTime(x.text, now)
 		if err != nil {
 			return lo, hi, fmt.Errorf("--%s: %w", x.flag, err)
 		}

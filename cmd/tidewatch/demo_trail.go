@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/schemas"
+	"github.com/tidewatch/tidewatch/serve"
 	"github.com/tidewatch/tidewatch/sources/replay"
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -95,7 +96,7 @@ func playTrail(ctx context.Context, client *kgo.Client) error {
 	}
 	var bounds [2]stream.Time
 	for i, text := range []string{trailFrom, trailTo} {
-		if bounds[i], err = parseTime(text, time.Time{}); err != nil {
+		if bounds[i], err = serve.ParseTime(text, time.Time{}); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tidewatch/tidewatch/schemas"
+	"github.com/tidewatch/tidewatch/serve"
 	"github.com/tidewatch/tidewatch/sources/replay"
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -17,11 +18,11 @@ func TestTrailEventsAreRealOnesShifted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	from, err := parseTime(trailFrom, time.Time{})
+	from, err := serve.ParseTime(trailFrom, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	to, err := parseTime(trailTo, time.Time{})
+	to, err := serve.ParseTime(trailTo, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

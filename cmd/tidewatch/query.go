@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/pipelines"
+	"github.com/tidewatch/tidewatch/serve"
 	"github.com/tidewatch/tidewatch/sinks/redis"
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -67,12 +68,12 @@ func (a *app) queryCommand() *cobra.Command {
 func (f *queryFlags) span(now time.Time) (from, to stream.Time, err error) {
 	to = stream.TimeOf(now.Add(time.Minute))
 	if f.to != "" {
-		if to, err = parseTime(f.to, now); err != nil {
+		if to, err = serve.ParseTime(f.to, now); err != nil {
 			return 0, 0, fmt.Errorf("--to: %w", err)
 		}
 	}
 	if f.from != "" {
-		if from, err = parseTime(f.from, now); err != nil {
+		if from, err = serve.ParseTime(f.from, now); err != nil {
 			return 0, 0, fmt.Errorf("--from: %w", err)
 		}
 		return from, to, nil
@@ -86,31 +87,6 @@ func (f *queryFlags) span(now time.Time) (from, to stream.Time, err error) {
 		return 0, 0, fmt.Errorf("--last: %w", err)
 	}
 	return stream.TimeOf(now.Add(-d)), to, nil
-}
-
-// parseTime reads RFC 3339, epoch seconds or milliseconds, now, and now-15m.
-func parseTime(s string, now time.Time) (stream.Time, error) {
-	if rest, ok := strings.CutPrefix(s, "now"); ok {
-		if rest == "" {
-			return stream.TimeOf(now), nil
-		}
-		d, err := pipelines.ParseDuration(strings.TrimPrefix(rest, "-"))
-		if err != nil || rest[0] != '-' {
-			return 0, fmt.Errorf("%q is not a time such as now-15m", s)
-		}
-		return stream.TimeOf(now.Add(-d)), nil
-	}
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		if n > 1e11 { // milliseconds since 1973, seconds until 5138
-			return stream.Time(n) * stream.Time(time.Millisecond), nil
-		}
-		return stream.Time(n) * stream.Time(time.Second), nil
-	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a time: use RFC 3339, epoch seconds or milliseconds, or now-15m", s)
-	}
-	return stream.TimeOf(t), nil
 }
 
 func (a *app) query(ctx context.Context, target string, f *queryFlags) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/tidewatch/tidewatch/engine"
 	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/internal/objects"
+	"github.com/tidewatch/tidewatch/serve"
 	"github.com/tidewatch/tidewatch/sources/archive"
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -66,7 +67,7 @@ func (f *replayFlags) bounds(c *archive.Config) error {
 		if b.text == "" {
 			continue
 		}
-		t, err := parseTime(b.text, now)
+		t, err := serve.ParseTime(b.text, now)
 		if err != nil {
 			return fmt.Errorf("%s: %w", b.flag, err)
 		}
