@@ -124,12 +124,28 @@ func (w *witness) Advance(to stream.Advance, _ stream.Emitter) error {
 func (w *witness) Snapshot(*stream.StateWriter) error { return nil }
 func (w *witness) Restore(*stream.StateReader) error  { return nil }
 
+// bystander has nothing due, as an operator without open windows, and must know what has passed all the same.
+type bystander struct {
+	stream.Operator
+	told stream.Advance
+}
+
+func (b *bystander) Due() stream.Time { return stream.MaxTime }
+
+func (b *bystander) Advance(to stream.Advance, _ stream.Emitter) error {
+	b.told = to
+	return nil
+}
+
 // climbed runs entries of progress through a lane, in batches of any size.
 func climbed(t *rapid.T, entries [][]byte) []string {
-	w := newWitness()
+	w, other := newWitness(), &bystander{}
+	other.Operator = w
 	stage := &Stage{
 		Name: "merge", Partial: &stream.Schema{},
-		NewSteps: func(TaskContext) ([]Step, error) { return []Step{{Name: "witness", Operator: w}}, nil },
+		NewSteps: func(TaskContext) ([]Step, error) {
+			return []Step{{Name: "witness", Operator: w}, {Name: "bystander", Operator: other}}, nil
+		},
 		NewSinks: func(context.Context, TaskContext) ([]Output, error) { return nil, nil },
 	}
 	l, err := newLane(context.Background(), stage, TaskContext{}, 0)
@@ -151,6 +167,9 @@ func climbed(t *rapid.T, entries [][]byte) []string {
 		}
 		if _, err := l.run(context.Background(), maxOffset); err != nil {
 			t.Fatal(err)
+		}
+		if mark, record := w.marks(); w.Grids().Next(other.told.Mark) <= mark || w.Grids().Next(other.told.RecordMark) <= record {
+			t.Fatalf("the bystander was told of (%d, %d), and the marker is at (%d, %d)", other.told.Mark, other.told.RecordMark, mark, record)
 		}
 		b.Reset()
 		if rapid.IntRange(0, 3).Draw(t, "restart") == 0 {

@@ -69,11 +69,10 @@ func upHour(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	path, err := filepath.Abs(*binary)
+	u, err := newUpRun(ctx, *binary, dir)
 	if err != nil {
 		return err
 	}
-	u := &upRun{binary: path, dir: dir, data: filepath.Join(dir, "data"), listen: freeAddress(ctx), kafka: freeAddress(ctx)}
 	samples, err := u.watch(ctx, *minutes)
 	u.stop(syscall.SIGTERM)
 	if err != nil {

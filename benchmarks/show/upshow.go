@@ -37,6 +37,15 @@ type upRun struct {
 	ended                            chan struct{}
 }
 
+// newUpRun is the binary on an empty folder below dir, on free ports.
+func newUpRun(ctx context.Context, binary, dir string) (*upRun, error) {
+	path, err := filepath.Abs(binary)
+	if err != nil {
+		return nil, err
+	}
+	return &upRun{binary: path, dir: dir, data: filepath.Join(dir, "data"), listen: freeAddress(ctx), kafka: freeAddress(ctx)}, nil
+}
+
 // up shows that the whole product survives kill -9 on its folder.
 func up(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("up", flag.ContinueOnError)
@@ -50,11 +59,10 @@ func up(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	path, err := filepath.Abs(*binary)
+	u, err := newUpRun(ctx, *binary, dir)
 	if err != nil {
 		return err
 	}
-	u := &upRun{binary: path, dir: dir, data: filepath.Join(dir, "data"), listen: freeAddress(ctx), kafka: freeAddress(ctx)}
 	report, err := u.all(ctx, *alive)
 	u.stop(syscall.SIGKILL)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -79,11 +78,9 @@ func viewers(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	path, err := filepath.Abs(*binary)
-	if err != nil {
+	if r.up, err = newUpRun(ctx, *binary, dir); err != nil {
 		return err
 	}
-	r.up = &upRun{binary: path, dir: dir, data: filepath.Join(dir, "data"), listen: freeAddress(ctx), kafka: freeAddress(ctx)}
 	report, err := r.all(ctx, time.Duration(*seconds)*time.Second)
 	r.up.stop(syscall.SIGTERM)
 	if err != nil {
