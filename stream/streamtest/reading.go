@@ -280,9 +280,9 @@ func (r *sourceRun) cancelled(t testing.TB) {
 
 // noticed is a context that tells when somebody has asked for its end, as whoever waits with it does.
 type noticed struct {
-	context.Context
-	once  sync.Once
-	asked chan struct{}
+	context.Context //nolint:containedctx // it is one
+	once            sync.Once
+	asked           chan struct{}
 }
 
 // Done implements context.Context.
