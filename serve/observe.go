@@ -37,20 +37,31 @@ type Metrics struct {
 func newMetrics() *Metrics {
 	const p = "tidewatch_"
 	seconds := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
-	opts := func(name, help string) prometheus.Opts { return prometheus.Opts{Name: p + name, Help: help} }
-	return &Metrics{
-		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: p + "http_request_seconds", Help: "Answers of the API by route and status.", Buckets: seconds},
-			[]string{"route", "method", "status"}),
-		inFlight:    prometheus.NewGauge(prometheus.GaugeOpts(opts("http_requests_in_flight", "Requests that are being answered."))),
-		connections: prometheus.NewGauge(prometheus.GaugeOpts(opts("live_connections", "Open WebSockets."))),
-		refused:     prometheus.NewCounter(prometheus.CounterOpts(opts("live_refused_total", "WebSockets that were refused because there are too many."))),
-		subscribed:  prometheus.NewGauge(prometheus.GaugeOpts(opts("live_subscriptions", "Subscriptions of all WebSockets."))),
-		panels:      prometheus.NewGauge(prometheus.GaugeOpts(opts("live_panels", "Distinct questions that are subscribed to."))),
-		reads:       prometheus.NewCounterVec(prometheus.CounterOpts(opts("live_reads_total", "Evaluations for all subscribers of a question: whole, or of what has changed.")), []string{"kind"}),
-		sent:        prometheus.NewCounterVec(prometheus.CounterOpts(opts("live_messages_total", "Messages sent to WebSockets.")), []string{"kind"}),
-		skipped:     prometheus.NewCounter(prometheus.CounterOpts(opts("live_skipped_total", "Deltas that were not sent since the client did not keep up; a snapshot followed."))),
-		update:      prometheus.NewHistogram(prometheus.HistogramOpts{Name: p + "live_update_seconds", Help: "From the beginning of an evaluation to its message being handed to all subscribers.", Buckets: seconds}),
+	opts := func(name, unit, help string) prometheus.Opts {
+		return prometheus.Opts{Name: p + name, Unit: unit, Help: help}
 	}
+	histogram := func(name, help string) prometheus.HistogramOpts {
+		return prometheus.HistogramOpts{Name: p + name, Unit: "seconds", Help: help, Buckets: seconds}
+	}
+	m := &Metrics{
+		requests:    prometheus.NewHistogramVec(histogram("http_request_seconds", "Answers of the API by route and status."), []string{"route", "method", "status"}),
+		inFlight:    prometheus.NewGauge(prometheus.GaugeOpts(opts("http_requests_in_flight", "requests", "Requests that are being answered."))),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts(opts("live_connections", "connections", "Open WebSockets."))),
+		refused:     prometheus.NewCounter(prometheus.CounterOpts(opts("live_refused_total", "connections", "WebSockets that were refused because there are too many."))),
+		subscribed:  prometheus.NewGauge(prometheus.GaugeOpts(opts("live_subscriptions", "subscriptions", "Subscriptions of all WebSockets."))),
+		panels:      prometheus.NewGauge(prometheus.GaugeOpts(opts("live_panels", "panels", "Distinct questions that are subscribed to."))),
+		reads:       prometheus.NewCounterVec(prometheus.CounterOpts(opts("live_reads_total", "", "Evaluations for all subscribers of a question: whole, or of what has changed.")), []string{"kind"}),
+		sent:        prometheus.NewCounterVec(prometheus.CounterOpts(opts("live_messages_total", "messages", "Messages sent to WebSockets.")), []string{"kind"}),
+		skipped:     prometheus.NewCounter(prometheus.CounterOpts(opts("live_skipped_total", "messages", "Deltas that were not sent since the client did not keep up; a snapshot followed."))),
+		update:      prometheus.NewHistogram(histogram("live_update_seconds", "From the beginning of an evaluation to its message being handed to all subscribers.")),
+	}
+	for _, kind := range []string{"whole", "changed", "tail"} { // so that rates begin at 0
+		m.reads.WithLabelValues(kind)
+	}
+	for _, kind := range []string{"snapshot", "delta", "error"} {
+		m.sent.WithLabelValues(kind)
+	}
+	return m
 }
 
 func (m *Metrics) all() []prometheus.Collector {

@@ -18,19 +18,19 @@ import (
 // there is no default, and secret marks what is never shown.
 type Config struct {
 	Kafka     Kafka    `yaml:"kafka" about:"The cluster."`
-	Redis     Redis    `yaml:"redis" about:"Rollups for live dashboards. It may be lost: it is filled again."`
-	Postgres  Postgres `yaml:"postgres" about:"The rows of the tasks, and the alerts. It must not forget what it committed."`
-	Objects   Objects  `yaml:"objects" about:"The archive, rollups as files, and the tasks' snapshots. All workers need the same."`
+	Redis     Redis    `yaml:"redis" about:"Rollups for live dashboards. It may be lost: it is filled again from rollups and state."`
+	Postgres  Postgres `yaml:"postgres" about:"The rows of the tasks, and the alerts. It must not forget what it committed: run it with a synchronous standby."`
+	Objects   Objects  `yaml:"objects" about:"The archive, rollups as files, and the tasks' snapshots. All workers need the same: a bucket, or a shared folder."`
 	HTTP      HTTP     `yaml:"http" about:"What the product listens on."`
-	Tracing   Tracing  `yaml:"tracing" about:"Traces of epochs, for an OpenTelemetry collector."`
-	Pipelines []string `yaml:"pipelines" about:"Files and folders of pipelines; tidewatch pipeline validate checks them." example:"my-pipelines"`
+	Tracing   Tracing  `yaml:"tracing" about:"Traces of epochs, sent to an OpenTelemetry collector by HTTP."`
+	Pipelines []string `yaml:"pipelines" about:"Files and folders of pipelines; tidewatch serve needs some. tidewatch pipeline validate checks them." example:"/etc/tidewatch/pipelines"`
 }
 
 // Kafka is the cluster.
 type Kafka struct {
 	Brokers []string `yaml:"brokers" about:"host:port; any of them tells the others."`
 	Group   string   `yaml:"group" about:"Consumer group of the workers; offsets in it are for displays of lag only."`
-	TLS     *TLS     `yaml:"tls" about:"Encryption; left out: plain text, {}: the system's roots."`
+	TLS     *TLS     `yaml:"tls" about:"Encryption; left out: plain text; {} uses the system's roots."`
 	SASL    *SASL    `yaml:"sasl" about:"Login at the brokers; left out: none."`
 	// InternalReplicas is the replication factor of the topics that tidewatch creates; 0 leaves it to the broker.
 	InternalReplicas int16 `yaml:"internal_replicas" about:"Replicas of the topics that tidewatch creates; 0 leaves it to the broker." example:"3"`
@@ -39,22 +39,22 @@ type Kafka struct {
 // TLS names PEM files. All may be empty: then the system's roots are used.
 type TLS struct {
 	CA         string `yaml:"ca" about:"PEM file of the roots that may sign the brokers' certificates." example:"/etc/tidewatch/kafka-ca.pem"`
-	Cert       string `yaml:"cert" about:"PEM file of the client's certificate; with key." example:"/etc/tidewatch/kafka.pem"`
-	Key        string `yaml:"key" about:"PEM file of the client's key." example:"/etc/tidewatch/kafka.key"`
-	ServerName string `yaml:"server_name" about:"Expected in the certificate instead of the broker's host name." example:"kafka.internal"`
+	Cert       string `yaml:"cert" about:"PEM file of the client's own certificate; with key." example:"/etc/tidewatch/kafka.pem"`
+	Key        string `yaml:"key" about:"PEM file of the key of cert." example:"/etc/tidewatch/kafka.key"`
+	ServerName string `yaml:"server_name" about:"Expected in the brokers' certificates instead of their host names." example:"kafka.internal"`
 }
 
 // SASL is the login at the brokers.
 type SASL struct {
 	Mechanism    string `yaml:"mechanism" about:"plain, scram-sha-256 or scram-sha-512." example:"scram-sha-512"`
 	User         string `yaml:"user" about:"Name of the user." example:"tidewatch"`
-	Password     string `yaml:"password" about:"Password; better as a file." example:"…" secret:"all"`
+	Password     string `yaml:"password" about:"Password of the user; better as a file." example:"…" secret:"all"`
 	PasswordFile string `yaml:"password_file" about:"File that holds the password." example:"/etc/tidewatch/kafka.password"`
 }
 
 // Redis holds the rollups for live dashboards.
 type Redis struct {
-	URL     string `yaml:"url" about:"redis://user:password@host:port/database; rediss:// with TLS." secret:"part"`
+	URL     string `yaml:"url" about:"redis://user:password@host:port/database; rediss:// with TLS, unix:// for a socket." secret:"part"`
 	URLFile string `yaml:"url_file" about:"File that holds the URL." example:"/etc/tidewatch/redis.url"`
 }
 
@@ -66,7 +66,7 @@ type Postgres struct {
 
 // Objects is the object store: the archive, rollups as files, and the tasks' snapshots.
 type Objects struct {
-	URL           string `yaml:"url" about:"s3://bucket/prefix, or file:///folder." example:"file:///var/lib/tidewatch/objects"`
+	URL           string `yaml:"url" about:"s3://bucket/prefix, or file:///folder; it must be set." example:"file:///var/lib/tidewatch/objects"`
 	Endpoint      string `yaml:"endpoint" about:"Of an S3 server that is not Amazon's." example:"https://s3.internal:9000"`
 	Region        string `yaml:"region" about:"Of the bucket." example:"eu-west-1"`
 	AccessKey     string `yaml:"access_key" about:"Without keys the AWS_ variables, the shared credentials file and the machine's role are asked." example:"…" secret:"all"`
@@ -84,7 +84,7 @@ type HTTP struct {
 
 // Tracing sends traces of epochs to an OpenTelemetry collector.
 type Tracing struct {
-	Endpoint string `yaml:"endpoint" about:"http://host:4318; empty: no traces." example:"http://127.0.0.1:4318"`
+	Endpoint string `yaml:"endpoint" about:"Of the collector, http:// or https://; empty: no traces." example:"http://127.0.0.1:4318"`
 }
 
 // Default is the configuration of a machine on which everything runs.

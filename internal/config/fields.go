@@ -25,6 +25,27 @@ type Field struct {
 // Name is the last word of the key.
 func (f *Field) Name() string { return f.Key[strings.LastIndexByte(f.Key, '.')+1:] }
 
+// Variable is the variable of the environment that sets the key; "" for a section, which none can set.
+func (f *Field) Variable() string {
+	if f.Section {
+		return ""
+	}
+	return prefix + strings.ToUpper(strings.ReplaceAll(f.Key, ".", "__"))
+}
+
+// Type is what a value has to be, in the words of the messages about one that is not.
+func (f *Field) Type() string {
+	switch {
+	case f.Section:
+		return "keys"
+	case f.kind == reflect.Slice:
+		return "list of texts"
+	case f.kind == reflect.Int16:
+		return "whole number"
+	}
+	return "text"
+}
+
 // Fields lists all keys in the order of the file, sections before their keys.
 func Fields() []Field {
 	c := Default()

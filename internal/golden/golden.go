@@ -7,12 +7,14 @@
 //	----
 //	output
 //
-// Output with empty lines stands between two doubled separators. `go test ./pkg -rewrite` writes the present output into
-// the files; read the difference before you commit it. Only tests import this package.
+// Output with empty lines stands between two doubled separators. File compares a whole file. `go test ./pkg -rewrite` writes
+// the present output into the files; read the difference before you commit it. Only tests import this package.
 package golden
 
 import (
+	"errors"
 	"flag"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -119,4 +121,22 @@ func endsAt(lines []string, at int, end []string) bool {
 		}
 	}
 	return true
+}
+
+// File fails t if the file does not hold the text: a document that is made from the code. With -rewrite it is written.
+func File(t *testing.T, path, text string) {
+	t.Helper()
+	if *rewrite {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatalf("write golden file: %v", err)
+		}
+		return
+	}
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("read golden file: %v", err)
+	}
+	if string(old) != text {
+		t.Errorf("%s is not what the code says; `make golden` writes it anew. It should be:\n%s", path, text)
+	}
 }

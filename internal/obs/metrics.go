@@ -42,11 +42,13 @@ func (m *Metrics) Fetched(task stream.TaskID, n int64) {
 // labels of every metric: one time series for each partition of each pipeline.
 var labels = []string{"pipeline", "stage", "topic", "partition"}
 
-func desc(name, help string, more ...string) *prometheus.Desc {
-	return prometheus.NewDesc("tidewatch_"+name, help, append(append([]string{}, labels...), more...), nil)
+// desc describes a metric. unit is "" for a bare number; the text form that Prometheus scrapes does not carry it.
+func desc(name, unit, help string, more ...string) *prometheus.Desc {
+	all := prometheus.UnconstrainedLabels(append(append([]string{}, labels...), more...))
+	return prometheus.V2.NewDesc("tidewatch_"+name, help, all, nil, prometheus.WithUnit(unit))
 }
 
-// descriptions of all metrics; docs/operate lists them.
+// descriptions of all metrics; docs/operate/metrics.md lists them.
 type descriptions struct {
 	fetched, lag, lagSeconds, watermark, complete, epoch, offset, state, groups, snapshot, ledger, difference, running, seconds, commits *prometheus.Desc
 	output, ahead, behind                                                                                                                *prometheus.Desc
@@ -54,29 +56,37 @@ type descriptions struct {
 
 func describe() *descriptions {
 	return &descriptions{
-		fetched:    desc("records_fetched_total", "Offsets read from the log, those of replays included."),
-		lag:        desc("lag_records", "Records between the task's position and the end of the log."),
-		lagSeconds: desc("lag_seconds", "Wall clock less watermark; 0 when all is read."),
-		watermark:  desc("watermark_timestamp_seconds", "Event time up to which the task has seen everything but late events."),
-		complete:   desc("record_watermark_timestamp_seconds", "Watermark by records alone, without idle ticks."),
-		epoch:      desc("epoch", "Number of the newest claimed epoch."),
-		offset:     desc("offset", "Next offset to read."),
-		state:      desc("state_bytes", "Memory of the operators' state."),
-		groups:     desc("groups", "Live groups of the operators."),
-		snapshot:   desc("snapshot_bytes", "Size of the newest snapshot."),
-		ledger:     desc("ledger_offsets_total", "Offsets by what became of them.", "bucket"),
-		difference: desc("ledger_difference", "Offsets passed less the sum of the ledger: 0, or a defect."),
-		running:    desc("task_running", "1 while the task runs, 0 while it starts or has failed."),
-		seconds:    desc("commit_seconds_total", "Time spent in the phases of the commit of epochs.", "phase"),
-		commits:    desc("commit_phases_total", "How often a phase of the commit of epochs ran.", "phase"),
-		ahead:      desc("producer_clock_ahead_seconds", "Largest lead of a producer's clock over the broker's, if it is above a second."),
-		behind:     desc("producer_clock_behind_seconds", "Largest delay of a producer behind the broker's clock, if it is above a second."),
-		output:     desc("output_failing", "1 while an output does not take what it should.", "output"),
+		fetched:    desc("records_fetched_total", "records", "Offsets read from the log, those of replays included."),
+		lag:        desc("lag_records", "records", "Records between the task's position and the end of the log; absent while it is unknown."),
+		lagSeconds: desc("lag_seconds", "seconds", "Wall clock less the watermark by records; 0 when all is read, absent while the lag is unknown."),
+		watermark:  desc("watermark_timestamp_seconds", "seconds", "Event time up to which the task has seen everything but late events; absent before the first."),
+		complete:   desc("record_watermark_timestamp_seconds", "seconds", "Watermark by records alone, without idle ticks; absent before the first."),
+		epoch:      desc("epoch", "", "Number of the newest claimed epoch."),
+		offset:     desc("offset", "", "Next offset to read."),
+		state:      desc("state_bytes", "bytes", "Memory of the operators' state."),
+		groups:     desc("groups", "", "Live groups of the operators."),
+		snapshot:   desc("snapshot_bytes", "bytes", "Size of the newest snapshot."),
+		ledger:     desc("ledger_offsets_total", "offsets", "Offsets by what became of them.", "bucket"),
+		difference: desc("ledger_difference", "", "Offsets passed less the sum of the ledger: 0, or a defect."),
+		running:    desc("task_running", "", "1 while the task runs, 0 while it starts or has failed."),
+		seconds:    desc("commit_seconds_total", "seconds", "Time spent in the phases of the commit of epochs: capture, stage, claim, reveal.", "phase"),
+		commits:    desc("commit_phases_total", "", "How often a phase of the commit of epochs ran.", "phase"),
+		ahead:      desc("producer_clock_ahead_seconds", "seconds", "Largest lead of a producer's clock over the broker's, if it is above a second, else 0."),
+		behind:     desc("producer_clock_behind_seconds", "seconds", "Largest delay of a producer behind the broker's clock, if it is above a second, else 0."),
+		output:     desc("output_failing", "", "1 while an output does not take what it should.", "output"),
 	}
 }
 
-// Describe implements prometheus.Collector: the metrics are unchecked, since they come and go with tasks.
-func (m *Metrics) Describe(chan<- *prometheus.Desc) {}
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
+	d := describe()
+	for _, each := range []*prometheus.Desc{
+		d.fetched, d.lag, d.lagSeconds, d.watermark, d.complete, d.epoch, d.offset, d.state, d.groups, d.snapshot, d.ledger,
+		d.difference, d.running, d.seconds, d.commits, d.ahead, d.behind, d.output,
+	} {
+		out <- each
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (m *Metrics) Collect(out chan<- prometheus.Metric) {
