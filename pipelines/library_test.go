@@ -1,6 +1,8 @@
 package pipelines_test
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/tidewatch/tidewatch/pipelines"
@@ -28,5 +30,27 @@ func TestLibrary(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestReadmeNamesTheLibrary demands that the list of the shipped pipelines has all of them, with their rules.
+func TestReadmeNamesTheLibrary(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	specs, err := pipelines.LoadLibrary(components())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range specs {
+		if !strings.Contains(string(text), "`"+s.Name.Value+"`") {
+			t.Errorf("the list does not have the pipeline %s", s.Name)
+		}
+		for i := range s.Steps {
+			if rule := s.Steps[i].Alert; rule != nil && !strings.Contains(string(text), rule.Name.Value) {
+				t.Errorf("the list does not have the rule %s of %s", rule.Name, s.Name)
+			}
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // machines reports text that only holds on one machine: folders of a person, and hosts that a mirror may replace.
@@ -60,8 +61,9 @@ var (
 	// A path of ours, a file or a folder: the first part is a folder of the root, or the whole is a file name.
 	aPath = regexp.MustCompile(`^[a-zA-Z0-9_.\-]+(/[a-zA-Z0-9_.\-]+)*/?$`)
 	// pkg.Type, pkg.Func or pkg.Type.Member.
-	aName = regexp.MustCompile(`^([a-z][a-z0-9]*)\.([A-Z]\w*)(?:\.([A-Z]\w*))?(?:\(\))?$`)
-	aLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	aName    = regexp.MustCompile(`^([a-z][a-z0-9]*)\.([A-Z]\w*)(?:\.([A-Z]\w*))?(?:\(\))?$`)
+	aLink    = regexp.MustCompile(`\]\(([^)\s]+)\)|\b(?:src|srcset|href)="([^"]+)"`)
+	aHeading = regexp.MustCompile(`(?m)^#+ (.*)$`)
 )
 
 // documents reports files and Go names in backticks that do not exist, in documents that describe the code.
@@ -174,21 +176,65 @@ func declareMembers(names map[string]bool, s *ast.TypeSpec) {
 	}
 }
 
-// links reports links to files that do not exist.
+// links reports links, and pictures, that lead to no file, and links to a heading that is not there.
 func links(r *repository) []string {
 	return r.markdown(func(file, text string) []string {
 		var offences []string
 		for _, match := range aLink.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
-			target, _, _ := strings.Cut(match[1], "#")
-			if target == "" || strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
+			link := match[1] + match[2]
+			if strings.Contains(link, "://") || strings.HasPrefix(link, "mailto:") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(r.root, filepath.Dir(file), target)); err != nil {
-				offences = append(offences, fmt.Sprintf("%s links to %s, which does not exist", file, match[1]))
+			if wrong := r.broken(file, text, link); wrong != "" {
+				offences = append(offences, fmt.Sprintf("%s links to %s, which does not exist%s", file, link, wrong))
 			}
 		}
 		return offences
 	})
+}
+
+// broken says what is wrong with a relative link of a document; "" if nothing.
+func (r *repository) broken(file, text, link string) string {
+	target, anchor, _ := strings.Cut(link, "#")
+	if target != "" {
+		path := filepath.Join(r.root, filepath.Dir(file), target)
+		if _, err := os.Stat(path); err != nil {
+			return " as a file"
+		}
+		if anchor == "" || filepath.Ext(target) != ".md" {
+			return ""
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return ": " + err.Error()
+		}
+		text = string(data)
+	}
+	if !slices.Contains(anchors(text), anchor) {
+		return " as a heading"
+	}
+	return ""
+}
+
+// anchors are what the headings of a document are called in links, as GitHub makes them.
+func anchors(text string) (all []string) {
+	times := map[string]int{}
+	for _, m := range aHeading.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
+		name := strings.Map(func(c rune) rune {
+			switch {
+			case c == ' ':
+				return '-'
+			case unicode.IsLetter(c) || unicode.IsDigit(c) || c == '-' || c == '_':
+				return unicode.ToLower(c)
+			}
+			return -1
+		}, m[1])
+		if times[name]++; times[name] > 1 {
+			name = fmt.Sprintf("%s-%d", name, times[name]-1)
+		}
+		all = append(all, name)
+	}
+	return all
 }
 
 func TestDocumentRulesFindOffences(t *testing.T) {
@@ -197,7 +243,9 @@ func TestDocumentRulesFindOffences(t *testing.T) {
 	text := "`stream/batch.go` `stream/` `batch.go` `stream.Batch` `stream.Batch.Cols` `stream.Batch.Len()` `stream.SlotOf` `other.Thing` `s3://x` `a/b`\n" +
 		"`stream/gone.go` `gone.go` `stream.Gone` `stream.Batch.Gone`\n" +
 		"```\n`stream/gone.go`\n```\n" +
-		"[here](stream/batch.go) [there](stream/gone.go#x) [away](https://example.org) [down](#x)\n"
+		"# A `b`, C\n# A b c\n```\n# Fenced\n```\n" +
+		"[here](stream/batch.go#L1) [there](stream/gone.go#x) [away](https://example.org) [down](#a-b-c-1) [no](#fenced) [beside](README.md#a-b-c)\n" +
+		"[lost](README.md#x) <img src=\"stream/gone.png\"> <source srcset=\"stream/batch.go\">\n"
 	for file, content := range map[string]string{"README.md": text, "stream/batch.go": "// see /wo" + "rk/main and a/wo" + "rk/b\n", "CHANGELOG.md": "`stream/gone.go`"} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(r.root, file)), 0o755); err != nil {
 			t.Fatal(err)
@@ -211,7 +259,7 @@ func TestDocumentRulesFindOffences(t *testing.T) {
 	if got := documents(r); len(got) != 4 {
 		t.Errorf("documents: %q", got)
 	}
-	if got := links(r); len(got) != 1 {
+	if got := links(r); len(got) != 4 {
 		t.Errorf("links: %q", got)
 	}
 	if got := machines(r); len(got) != 1 {

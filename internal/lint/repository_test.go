@@ -149,6 +149,7 @@ func TestRepository(t *testing.T) {
 		"no machine in the text":        machines,
 		"documents name what exists":    documents,
 		"links lead somewhere":          links,
+		"the reference is complete":     contracts,
 	}
 	for name, rule := range rules {
 		t.Run(name, func(t *testing.T) {
