@@ -82,7 +82,7 @@ func detect(ctx context.Context, args []string) error {
 	return done(printReport(report, report.good()))
 }
 
-// ruledPipelines are the shipped pipelines that have rules.
+// ruledPipelines are the shipped pipelines that have rules on what happens to others.
 func ruledPipelines() (all []libraryPipeline, err error) {
 	names, err := fs.Glob(pipelines.Library(), "*.yaml")
 	if err != nil {
@@ -106,7 +106,7 @@ func ruledPipelines() (all []libraryPipeline, err error) {
 				p.rules = append(p.rules, a.Name.Value)
 			}
 		}
-		if len(p.rules) > 0 {
+		if len(p.rules) > 0 && ownPipelines()[p.name] == "" {
 			all = append(all, p)
 		}
 	}
@@ -115,7 +115,7 @@ func ruledPipelines() (all []libraryPipeline, err error) {
 
 func (r *detectRun) all(ctx context.Context, seeds, trail string, verbose bool) (*detectReport, error) {
 	began := time.Now()
-	report := &detectReport{TunedOn: tunedSeeds, ShownOn: seeds, Rules: map[string]*ruleScore{}}
+	report := &detectReport{TunedOn: tunedSeeds, ShownOn: seeds, Rules: map[string]*ruleScore{}, Unplanted: []string{}, Excepted: ownPipelines()}
 	for _, p := range r.library {
 		for _, rule := range p.rules {
 			report.Rules[rule] = &ruleScore{}
@@ -137,6 +137,7 @@ func (r *detectRun) all(ctx context.Context, seeds, trail string, verbose bool) 
 		return nil, err
 	}
 	report.finish()
+	report.tell()
 	report.Seconds = time.Since(began).Round(time.Second).Seconds()
 	return report, nil
 }

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bytes"
+	"io/fs"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/tidewatch/tidewatch/pipelines"
 	"github.com/tidewatch/tidewatch/sources/generate"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// Every rule that is to find something is shipped, and every kind of incident has one.
+// Every shipped rule finds some kind of incident, every rule that is to find something is shipped, and every kind of incident
+// has one.
 func TestTruthsNameShippedRules(t *testing.T) {
 	all, err := ruledPipelines()
 	if err != nil {
@@ -30,7 +34,9 @@ func TestTruthsNameShippedRules(t *testing.T) {
 			kinds[in.Kind] = true
 		}
 	}
+	unplanted := slices.Clone(rules)
 	for kind, s := range truths() {
+		unplanted = slices.DeleteFunc(unplanted, func(rule string) bool { return slices.Contains(s.must, rule) })
 		if !kinds[kind] || len(s.must) == 0 {
 			t.Errorf("%s is never planted, or nothing must find it", kind)
 		}
@@ -40,6 +46,9 @@ func TestTruthsNameShippedRules(t *testing.T) {
 				t.Errorf("%s shall be found by %s, which is not shipped", kind, rule)
 			}
 		}
+	}
+	if len(unplanted) > 0 {
+		t.Errorf("nothing is planted for %v: plant it in sources/generate, and name it in truths", unplanted)
 	}
 	for kind := range kinds {
 		t.Errorf("nobody looks for %s", kind)
@@ -51,6 +60,23 @@ func fired(name string, at time.Duration, labels map[string]string) firedAlert {
 	a.Transition.At = stream.Time(at).Go()
 	a.Transition.Alert.Name, a.Transition.Alert.Labels = name, labels
 	return a
+}
+
+// A pipeline whose rules are left out is shipped, and no other one is.
+func TestOwnPipelinesAreShipped(t *testing.T) {
+	judged, err := ruledPipelines()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range ownPipelines() {
+		text, err := fs.ReadFile(pipelines.Library(), name+".yaml")
+		if err != nil || !bytes.Contains(text, []byte("- alert:")) || !bytes.Contains(text, []byte(`"tidewatch.`)) {
+			t.Errorf("%s is no shipped pipeline with a rule on Tidewatch itself: %v", name, err)
+		}
+		if slices.ContainsFunc(judged, func(p libraryPipeline) bool { return p.name == name }) {
+			t.Errorf("%s is judged all the same", name)
+		}
+	}
 }
 
 // An alert is true if it is of the incident's kind, time and victim; what is planted too late to be found is left out.
@@ -81,5 +107,23 @@ func TestScore(t *testing.T) {
 	r.CloudTrail = &detectTrail{Found: true}
 	if r.good() {
 		t.Error("an incident is not found, but all is well")
+	}
+}
+
+// All is well only if every rule had something to find, and found it.
+func TestEveryRuleCounts(t *testing.T) {
+	report := func(scores map[string]*ruleScore) *detectReport {
+		r := &detectReport{Rules: scores, Planted: 2, Found: 2, Hours: 1, CloudTrail: &detectTrail{Found: true}}
+		r.finish()
+		return r
+	}
+	if r := report(map[string]*ruleScore{"a": {Planted: 1, Found: 1}, "b": {Planted: 1, Found: 1}}); !r.good() {
+		t.Errorf("all is found, and yet: %+v", *r)
+	}
+	if r := report(map[string]*ruleScore{"a": {Planted: 2, Found: 2}, "b": {}}); r.good() || !slices.Equal(r.Unplanted, []string{"b"}) {
+		t.Errorf("nothing was planted for b: %+v", *r)
+	}
+	if report(map[string]*ruleScore{"a": {Planted: 2, Found: 2}, "b": {Planted: 2, Found: 1}}).good() {
+		t.Error("another rule has found what b has not")
 	}
 }

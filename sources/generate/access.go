@@ -14,6 +14,8 @@ const (
 	travelEvery    = 3 * time.Hour // then somebody travels for an hour
 	travelFor      = time.Hour
 	administrators = 4 // the first users call sensitive things all day
+	tenants        = 5
+	mishapEvery    = 10 // events: so often a mishap adds one
 )
 
 var (
@@ -25,7 +27,7 @@ var (
 // accessScenario is users who log in and call an API, with their habits, and planted attacks.
 func accessScenario() *scenario {
 	return &scenario{
-		name: "access", about: "logins and API calls; planted: brute force, spraying, enumeration, escalation, secrets read", topic: "security",
+		name: "access", about: "logins and API calls; planted: attacks on passwords, denials, escalation, secrets read, failures", topic: "security",
 		perSecond: func(*Config) int { return 10 },
 		entities:  func(c *Config) (string, int) { return "user", c.Users },
 		plan:      accessPlan(),
@@ -39,8 +41,10 @@ func aimAccess(g *Generator, in *Incident, draw *random) {
 	in.victim = administrators + draw.intn(max(len(g.names)-administrators, 1))
 	in.victim %= len(g.names)
 	switch in.Kind {
-	case Spraying:
+	case Spraying, Stuffing:
 		in.Labels = map[string]string{"src_ip": string(appendIP(nil, attackerNet, in.address))}
+	case SignOnFailure:
+		in.Labels = map[string]string{"tenant": "t" + strconv.Itoa(in.victim%tenants)}
 	default:
 		in.Labels = map[string]string{"user": string(g.names[in.victim])}
 	}
@@ -67,6 +71,7 @@ const (
 func accessEvent(g *Generator, i int64, r *random, e *Event) {
 	a := g.usual(i, r, e)
 	g.attacks(i, &a, e)
+	g.mishaps(i, &a, r, e)
 	e.Time = disorder(r, e.Time)
 	e.Key = append(e.Key, g.names[a.user]...)
 	e.Value = appendAccess(e.Value, g.names[a.user], &a, e)
@@ -90,7 +95,7 @@ func (g *Generator) home(a *access, e *Event) {
 	home.next()
 	a.country, a.net, a.address = countries[home.intn(homeCountries)], homeNet, uint32(home.next())&0xffffff
 	if home.chance(400) { // everybody in an office has one address
-		a.net, a.address = officeNet, uint32(51_100<<8|a.user%5)
+		a.net, a.address = officeNet, uint32(51_100<<8|a.user%tenants)
 	}
 	since := e.Time.Sub(g.c.Start)
 	journey := random{g.c.Seed ^ uint64(since/travelEvery+1)*0xa0761d6478bd642f}
@@ -136,7 +141,7 @@ func (g *Generator) attacks(i int64, a *access, e *Event) {
 	for _, kind := range [...]struct {
 		name  string
 		every int64
-	}{{BruteForce, 4}, {Spraying, 20}, {Enumeration, 5}, {Escalation, 40}, {SecretHarvest, 10}} {
+	}{{BruteForce, 4}, {Spraying, 20}, {Enumeration, 5}, {Escalation, 40}, {SecretHarvest, 10}, {Stuffing, 5}} {
 		if i%kind.every != 1 {
 			continue
 		}
@@ -152,6 +157,8 @@ func (g *Generator) attacks(i int64, a *access, e *Event) {
 			a.login, a.success = true, in.To.Sub(at) < 10*time.Second
 		case Spraying:
 			a.login, a.user = true, n*7%len(g.names)
+		case Stuffing:
+			a.login, a.user = true, g.ofTenant(in.victim%tenants, n)
 		case Enumeration:
 			a.operation, a.err = plainCalls[n%len(plainCalls)], "AccessDenied"
 		case Escalation:
@@ -160,6 +167,37 @@ func (g *Generator) attacks(i int64, a *access, e *Event) {
 			a.operation, a.success = "GetSecretValue", true
 		}
 		return
+	}
+}
+
+// ofTenant is the n-th user of a tenant that has some, over and over.
+func (g *Generator) ofTenant(tenant, n int) int {
+	return tenant + n%((len(g.names)-tenant+tenants-1)/tenants)*tenants
+}
+
+// mishaps are no attacks, so they come from where people usually are: calls of a broken program, and logins that fail, after
+// which people try again.
+func (g *Generator) mishaps(i int64, a *access, r *random, e *Event) {
+	if e.Label != "" {
+		return
+	}
+	one := i%mishapEvery == 1
+	if in, ok := g.active(e.Time, BrokenClient); ok && one {
+		*a = access{user: in.victim, operation: plainCalls[r.intn(len(plainCalls))], err: "ValidationException"}
+		g.home(a, e)
+		e.Label = BrokenClient
+		return
+	}
+	in, ok := g.active(e.Time, SignOnFailure)
+	if !ok {
+		return
+	}
+	if one {
+		*a = access{user: g.ofTenant(in.victim%tenants, r.intn(len(g.names))), login: true}
+		g.home(a, e)
+	}
+	if a.login && a.user%tenants == in.victim%tenants {
+		a.success, e.Label = r.chance(333), SignOnFailure
 	}
 }
 
@@ -190,6 +228,6 @@ func appendAccess(b, user []byte, a *access, e *Event) []byte {
 	b = append(append(b, `,"user":"`...), user...)
 	b = append(appendIP(append(b, `","src_ip":"`...), a.net, a.address), `","country":"`...)
 	b = append(append(b, a.country...), `","tenant":"t`...)
-	b = strconv.AppendInt(b, int64(a.user%5), 10)
+	b = strconv.AppendInt(b, int64(a.user%tenants), 10)
 	return append(b, `","attributes":{}}`...)
 }

@@ -18,16 +18,24 @@ const (
 	SilentHost    = "silent_host"          // a host that reports nothing
 	MemoryLeak    = "memory_leak"          // the memory of a host fills up
 	SecretHarvest = "secret_harvest"       // a user reads one secret after the other
+	Stuffing      = "credential_stuffing"  // one address tries stolen passwords of all users of a tenant
+	BrokenClient  = "broken_client"        // a program of a user whose every call is invalid
+	SignOnFailure = "sign_on_failure"      // two of three logins of a tenant fail, whoever it is
+	SlowRequests  = "slow_requests"        // a third of the requests of a service wait for something
+	SilentService = "silent_service"       // a service that answers nothing
+	MemoryFull    = "memory_full"          // a host whose memory is used up at once
+	DiskFull      = "disk_full"            // a file system of a host fills up
+	NetworkErrors = "network_errors"       // a host goes over to an interface with a bad cable
 )
 
 // Incident is the truth about one planted incident.
 type Incident struct {
 	Kind     string
 	From, To stream.Time // of its events; a silent host has none in between
-	// Labels name what it happens to, in the words of the events: user, src_ip, service or host.
+	// Labels name what it happens to, in the words of the events: user, tenant, src_ip, service or host.
 	Labels map[string]string
 
-	victim  int    // number of the user, service or host
+	victim  int    // number of the user, service or host; a tenant is that of the user
 	address uint32 // of the attacker
 	country string
 }
@@ -46,7 +54,7 @@ const (
 )
 
 // platformPlan and accessPlan do not meet on the same victim: each incident draws its own, and lasts as long as it takes to
-// be told from a bad moment.
+// be told from a bad moment. An incident draws by its place in the plan, so new ones come last.
 func platformPlan() []planned {
 	return []planned{
 		{LatencyStep, 6 * time.Minute, 12 * time.Minute},
@@ -54,6 +62,11 @@ func platformPlan() []planned {
 		{SilentHost, 32 * time.Minute, 8 * time.Minute},
 		{ErrorBurst, 45 * time.Minute, 8 * time.Minute},
 		{MemoryLeak, 50 * time.Minute, time.Hour},
+		{MemoryFull, 8 * time.Minute, 12 * time.Minute},
+		{DiskFull, 55 * time.Minute, 40 * time.Minute},
+		{SlowRequests, 62 * time.Minute, 8 * time.Minute},
+		{SilentService, 80 * time.Minute, 10 * time.Minute},
+		{NetworkErrors, 100 * time.Minute, 8 * time.Minute},
 	}
 }
 
@@ -64,6 +77,9 @@ func accessPlan() []planned {
 		{Enumeration, 16 * time.Minute, 3 * time.Minute},
 		{Escalation, 27 * time.Minute, 2 * time.Minute},
 		{SecretHarvest, 40 * time.Minute, 3 * time.Minute},
+		{BrokenClient, 54 * time.Minute, 8 * time.Minute},
+		{Stuffing, 72 * time.Minute, 4 * time.Minute},
+		{SignOnFailure, 88 * time.Minute, 8 * time.Minute},
 	}
 }
 

@@ -57,7 +57,8 @@ func incidentOf(all []Incident, e *Event, i int64, g *Generator) int {
 			continue
 		}
 		for name, value := range in.Labels {
-			if (fields[name] == value) == (in.Kind == SilentHost) { // a silent host is what the event is not of
+			silent := in.Kind == SilentHost || in.Kind == SilentService
+			if (fields[name] == value) == silent { // what is silent is what the event is not of
 				return -1
 			}
 		}
@@ -107,5 +108,40 @@ func TestBruteForceSucceedsFromAStrangeCountry(t *testing.T) {
 	}
 	if success == 0 {
 		t.Error("it never succeeds")
+	}
+}
+
+// What only ever grows must not go back, whatever is planted: counters are told apart by host, name and device.
+func TestCountersGrow(t *testing.T) {
+	c := Default("platform")
+	c.Hosts, c.Seed = 24, 3
+	g, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, devices := map[string]float64{}, map[string]bool{}
+	var e Event
+	for i := int64(0); g.Time(i) < c.Start.Add(cycle+10*time.Minute); i++ {
+		g.Event(i, &e)
+		var v struct {
+			Name, Host string
+			Value      float64
+			Attributes struct{ Device string }
+		}
+		if err := json.Unmarshal(e.Value, &v); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(v.Name, "system.network.") {
+			continue
+		}
+		counter := v.Host + " " + v.Name + " " + v.Attributes.Device
+		devices[v.Name+" "+v.Attributes.Device] = true
+		if v.Value < last[counter] {
+			t.Fatalf("event %d: %s goes back from %v to %v", i, counter, last[counter], v.Value)
+		}
+		last[counter] = v.Value
+	}
+	if want := "system.network.errors eth1"; !devices[want] || len(devices) != 3 {
+		t.Errorf("seen %v, want three with %s", devices, want)
 	}
 }
