@@ -136,6 +136,10 @@ show-detect: build ## the shipped rules on simulated lives and real CloudTrail: 
 show-up: build tools ## the single-node mode survives kill -9
 	@$(SHOW) up
 
+.PHONY: show-first-data
+show-first-data: build ## how soon after its start the single-node mode has something to look at
+	@$(SHOW) first-data
+
 MINUTES ?= 60
 
 .PHONY: show-up-hour
