@@ -38,7 +38,7 @@ func TestCommands(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"records": recordsCommand, "until": untilCommand},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"records": recordsCommand, "until": untilCommand, "archive": archiveCommand},
 		Condition: func(cond string) (bool, error) {
 			if cond != "postgres" {
 				return false, fmt.Errorf("there is no condition %s", cond)

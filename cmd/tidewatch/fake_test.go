@@ -96,6 +96,19 @@ func (fakeStatus) Status() serve.StatusAnswer {
 	}}
 }
 
+// fakeLoad is the file that the server was started with.
+const fakeLoad = `pipeline: host-load
+source:
+  kafka: {topics: [metrics], format: auto, keyed_by: [host]}
+steps:
+  - filter: name == "system.cpu.utilization"
+  - window: {tumbling: 10s, by: [tenant, host], aggregate: {avg: avg(value)}}
+    as: load
+  - alert: {name: HostCPUHigh, when: avg > 0.9, for: 1m, keep_firing_for: 30s, severity: warning, summary: "{{ host }} at {{ avg }}"}
+sinks:
+  redis: {of: load, keep: 6h}
+`
+
 func (fakeStatus) Pipelines() []*pipelines.Description {
 	return []*pipelines.Description{
 		{Name: "authentication", About: "Logins.", Instance: "authentication@1", Topics: []string{"security"}, Event: "security"},
@@ -108,6 +121,7 @@ func (fakeStatus) Pipelines() []*pipelines.Description {
 		},
 		{
 			Name: "host-load", About: "Load without counts.", Instance: "host-load@1", Topics: []string{"metrics"}, Event: "metric",
+			File: "pipelines/load.yaml", Text: fakeLoad,
 			Rollups: []pipelines.Rollup{{Output: "load", Window: 10 * time.Second, Keep: 6 * time.Hour, Groups: []string{"host"}, Columns: []pipelines.RollupColumn{
 				{Name: "avg", Function: "avg", Of: "value", Always: true},
 			}}},

@@ -27,6 +27,32 @@ type replayFlags struct {
 	pipeline, name string
 	from, to       string
 	since, until   string
+	diff           bool
+	against        string
+	failOnChange   bool
+}
+
+// reading is what plans read together.
+type reading struct {
+	plans []*engine.Plan // where topics are the same, the control records of the first one take effect in all
+	told  func(bytes int64)
+}
+
+// topics are those of all plans, once each.
+func (r reading) topics() (all []string) {
+	for _, p := range r.plans {
+		for _, t := range p.Stages[0].Topics {
+			if !slices.Contains(all, t) {
+				all = append(all, t)
+			}
+		}
+	}
+	return all
+}
+
+// reader is the first plan that reads the topic.
+func (r reading) reader(topic string) *engine.Plan {
+	return r.plans[slices.IndexFunc(r.plans, func(p *engine.Plan) bool { return slices.Contains(p.Stages[0].Topics, topic) })]
 }
 
 func (a *app) replayCommand() *cobra.Command {
@@ -37,18 +63,29 @@ func (a *app) replayCommand() *cobra.Command {
 			"marks and operators of a worker. What a rule would have done is printed, or with --to config written where the\n" +
 			"configuration says. An archive is a folder or bucket that holds raw/; for S3, endpoint and keys come from the\n" +
 			"configuration. Idle ticks that the workers have claimed for the pipeline are in the archive too and take effect where\n" +
-			"they did then; a pipeline that was changed since is given those of its other versions.",
+			"they did then; a pipeline that was changed since is given those of its other versions.\n\n" +
+			"With --diff nothing is written: it shows what a change of the pipeline would have done. The events run through the\n" +
+			"pipeline as it runs now (before) and through --pipeline (after), both without what lies before --since. Each alert that\n" +
+			"differs is a line: it is gone, new, or has changed; -v lists the others too. Alerts are the same if rule and group are,\n" +
+			"and the events that they judged overlap. Rows of windows are compared too where both have an output of the same name\n" +
+			"and columns, which takes about 50 bytes of memory a row. What runs now is asked of the server of --server or of the\n" +
+			"configuration, else read from the configured pipelines, which are the shipped ones if there are none.",
 		Example: "  tidewatch replay --pipeline host-cpu --from events.jsonl.gz\n  tidewatch replay --pipeline my.yaml --from tidewatch-data/objects --since 2026-01-01T00:00:00Z\n" +
-			"  tidewatch replay --pipeline my.yaml --from s3://bucket/prefix --to config -c tidewatch.yaml",
+			"  tidewatch replay --pipeline my.yaml --from s3://bucket/prefix --to config -c tidewatch.yaml\n" +
+			"  tidewatch replay --pipeline my.yaml --since now-1d --diff\n" +
+			"  tidewatch replay --pipeline new.yaml --against old.yaml --from events.jsonl --diff --fail-on-change -o json",
 		RunE: func(c *cobra.Command, _ []string) error { return a.replay(c.Context(), &f) },
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.pipeline, "pipeline", "", "file or folder of pipelines, or the name of a shipped one")
 	fl.StringVar(&f.name, "name", "", "which pipeline, if the file or folder of --pipeline holds several")
-	fl.StringVar(&f.from, "from", "", "file of events, or a folder of them")
+	fl.StringVar(&f.from, "from", "", "file of events, a folder of them, or an archive; default objects.url of the configuration")
 	fl.StringVar(&f.since, "since", "", "first event time, of an archive")
 	fl.StringVar(&f.until, "until", "", "event time to stop before, of an archive")
 	fl.StringVar(&f.to, "to", "console", "console, or config: Redis, object store and Postgres of the configuration")
+	fl.BoolVar(&f.diff, "diff", false, "compare with the pipeline as it runs now, and write nothing")
+	fl.StringVar(&f.against, "against", "", "with --diff: compare with this file or pipeline instead")
+	fl.BoolVar(&f.failOnChange, "fail-on-change", false, "with --diff: exit status 8 if an alert or a compared row differs")
 	return c
 }
 
@@ -58,6 +95,10 @@ func replayPlan(c *pipelines.Components, f *replayFlags) (*engine.Plan, error) {
 	if err != nil {
 		return nil, fail(exitUsage, err)
 	}
+	return compileReplay(spec, c)
+}
+
+func compileReplay(spec *pipelines.Spec, c *pipelines.Components) (*engine.Plan, error) {
 	p, err := pipelines.Compile(spec, c)
 	if err == nil && p == nil {
 		err = fmt.Errorf("pipeline %s only archives its source: there is nothing to replay", spec.Name.Value)
@@ -101,8 +142,16 @@ func findPipeline(c *pipelines.Components, from, name string) (*pipelines.Spec, 
 }
 
 func (a *app) replay(ctx context.Context, f *replayFlags) (err error) {
+	if !f.diff && (f.against != "" || f.failOnChange) {
+		return fail(exitUsage, errors.New("--against and --fail-on-change belong to --diff"))
+	}
 	if f.from == "" {
-		return fail(exitUsage, errors.New("say where the events are: --from FILE or --from FOLDER"))
+		if f.from, err = a.configuredArchive(); err != nil {
+			return err
+		}
+	}
+	if f.diff {
+		return a.replayDiff(ctx, f)
 	}
 	r := &engine.Local{Clock: clock.System{}}
 	var plan *engine.Plan
@@ -200,7 +249,7 @@ func (a *app) openReplay(ctx context.Context, f *replayFlags) (*worker, error) {
 func (a *app) runReplay(ctx context.Context, r *engine.Local, plan *engine.Plan, f *replayFlags) error {
 	var bar *progressbar.ProgressBar
 	told := func(n int64) { _ = bar.Add64(n) } // a bar that cannot draw is no reason to stop
-	in, err := a.replayInputs(ctx, plan, f, told)
+	in, err := a.replayInputs(ctx, f, reading{[]*engine.Plan{plan}, told})
 	if err != nil {
 		return err
 	}
@@ -236,25 +285,47 @@ type replayInput struct {
 	ticksOf []string // instances, if ticks come from other versions of the pipeline
 }
 
-// replayInputs are the partitions of the archive, or the files.
-func (a *app) replayInputs(ctx context.Context, plan *engine.Plan, f *replayFlags, told func(int64)) (*replayInput, error) {
+// of are the inputs that the plan reads.
+func (in *replayInput) of(p *engine.Plan) (some []engine.LocalInput) {
+	topics := p.Stages[0].Topics
+	if !in.archive {
+		topics = topics[:1]
+	}
+	for _, x := range in.inputs {
+		if slices.Contains(topics, x.Partition.Topic) {
+			some = append(some, x)
+		}
+	}
+	return some
+}
+
+// replayInputs are the partitions of the archive, or the files. Lines do not say their topic: a plan reads them as its first.
+func (a *app) replayInputs(ctx context.Context, f *replayFlags, r reading) (*replayInput, error) {
 	if url, ok := archiveURL(f.from); ok {
-		return a.archiveInputs(ctx, url, plan, f, told)
+		return a.archiveInputs(ctx, url, f, r)
 	}
 	if f.since != "" || f.until != "" {
 		return nil, fail(exitUsage, errors.New("--since and --until are for an archive; files of lines are read whole"))
 	}
-	files, err := replay.Find(f.from, plan.Stages[0].Topics[0])
-	if err != nil {
-		return nil, fail(exitNotFound, err)
-	}
 	in := &replayInput{}
-	for _, file := range files {
-		in.size += file.Size
-		in.inputs = append(in.inputs, engine.LocalInput{
-			Partition: file.Partition, Partitions: int32(len(files)),
-			Open: func(ctx context.Context, d stream.Decoder) (stream.Reader, error) { return file.Open(ctx, d, told) },
-		})
+	known := map[string]bool{}
+	for _, p := range r.plans {
+		topic := p.Stages[0].Topics[0]
+		if known[topic] {
+			continue
+		}
+		known[topic] = true
+		files, err := replay.Find(f.from, topic)
+		if err != nil {
+			return nil, fail(exitNotFound, err)
+		}
+		for _, file := range files {
+			in.size += file.Size
+			in.inputs = append(in.inputs, engine.LocalInput{
+				Partition: file.Partition, Partitions: int32(len(files)),
+				Open: func(ctx context.Context, d stream.Decoder) (stream.Reader, error) { return file.Open(ctx, d, r.told) },
+			})
+		}
 	}
 	return in, nil
 }

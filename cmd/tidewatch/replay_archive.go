@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -31,9 +32,10 @@ func archiveURL(from string) (url string, ok bool) {
 	return "file://" + filepath.ToSlash(abs), err == nil
 }
 
-func (a *app) archiveInputs(ctx context.Context, url string, plan *engine.Plan, f *replayFlags, told func(int64)) (*replayInput, error) {
+// archiveInputs opens the archive once for all plans, so that they see the same files.
+func (a *app) archiveInputs(ctx context.Context, url string, f *replayFlags, r reading) (*replayInput, error) {
 	c := archive.Default()
-	c.Topics, c.Progress = plan.Stages[0].Topics, told
+	c.Topics, c.Progress = r.topics(), r.told
 	if err := f.bounds(&c); err != nil {
 		return nil, fail(exitUsage, err)
 	}
@@ -45,16 +47,32 @@ func (a *app) archiveInputs(ctx context.Context, url string, plan *engine.Plan, 
 	if err != nil {
 		return nil, fail(exitNotFound, err)
 	}
-	r := &archiveReplay{src: src, plan: plan, bounded: f.since != "" || f.until != ""}
+	x := &archiveReplay{src: src, bounded: f.since != "" || f.until != ""}
 	for _, topic := range c.Topics {
-		if err := r.topic(ctx, topic); err != nil {
+		x.plan = r.reader(topic)
+		if err := x.topic(ctx, topic); err != nil {
 			return nil, fail(exitNotFound, err)
 		}
 	}
-	if len(r.inputs) == 0 {
-		return nil, fail(exitNotFound, fmt.Errorf("the archive %s holds nothing of topic %s", url, strings.Join(c.Topics, ", ")))
+	if len(x.inputs) == 0 {
+		return nil, fail(exitNotFound, errors.New(nothingIn(url, &c)))
 	}
-	return &replayInput{inputs: r.inputs, size: src.Size(), archive: true, ticksOf: r.ticksOf}, nil
+	return &replayInput{inputs: x.inputs, size: src.Size(), archive: true, ticksOf: x.ticksOf}, nil
+}
+
+// nothingIn says what the archive does not hold, and what to do.
+func nothingIn(url string, c *archive.Config) string {
+	text := fmt.Sprintf("the archive %s holds nothing of topic %s", url, strings.Join(c.Topics, ", "))
+	if c.Since != stream.NoTime {
+		text += " from " + c.Since.String()
+	}
+	if c.Until != stream.MaxTime {
+		text += " until " + c.Until.String()
+	}
+	if c.Since != stream.NoTime || c.Until != stream.MaxTime {
+		return text + ": try another span; what comes now is archived with the next cut, after a minute under tidewatch up, after five else"
+	}
+	return text + ": it is written where a pipeline has the sink parquet: {of: source}; another one is chosen with --from"
 }
 
 // bounds reads the times.
@@ -76,6 +94,18 @@ func (f *replayFlags) bounds(c *archive.Config) error {
 	return nil
 }
 
+// configuredArchive is the object store that workers write to.
+func (a *app) configuredArchive() (string, error) {
+	c, err := a.load()
+	switch {
+	case c.Objects.URL != "":
+		return c.Objects.URL, nil
+	case err != nil && a.configName() != "":
+		return "", err
+	}
+	return "", fail(exitUsage, errors.New("say where the events are: --from FILE, FOLDER or s3://…, or with -c a configuration whose objects.url holds them"))
+}
+
 func (a *app) openArchive(ctx context.Context, url string) (stream.Objects, error) {
 	o := objects.Config{URL: url}
 	if strings.HasPrefix(url, "s3://") {
@@ -89,10 +119,10 @@ func (a *app) openArchive(ctx context.Context, url string) (stream.Objects, erro
 	return store, fail(exitDependency, err)
 }
 
-// archiveReplay gathers what a plan reads from an archive.
+// archiveReplay gathers what plans read from an archive.
 type archiveReplay struct {
 	src     *archive.Source
-	plan    *engine.Plan
+	plan    *engine.Plan // whose control records take effect
 	bounded bool
 	inputs  []engine.LocalInput
 	ticksOf []string
