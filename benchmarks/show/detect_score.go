@@ -42,7 +42,7 @@ func truths() map[string]signs {
 // ownPipelines are those whose rules are on Tidewatch itself, with the reason why no life of hosts and users has an incident for
 // them.
 func ownPipelines() map[string]string {
-	return map[string]string{"tidewatch-lag": "its metric is the lag of Tidewatch's own tasks, which only a worker reports"}
+	return map[string]string{"tidewatch-self": "its metrics are those of Tidewatch's own tasks and API, which only a worker reports"}
 }
 
 // grace is how long after its last event an incident may still be told of: windows have to close.

@@ -3,83 +3,231 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tidewatch/tidewatch/engine"
 	"github.com/tidewatch/tidewatch/internal/clock"
+	"github.com/tidewatch/tidewatch/pipelines"
 	"github.com/tidewatch/tidewatch/sources/host"
+	"github.com/tidewatch/tidewatch/stream"
 )
 
 // requestsMetric is what the API counts its answers in.
 const requestsMetric = "tidewatch_http_request_seconds"
 
-// answers are the answers of the API so far.
-type answers struct {
-	count   uint64
-	seconds float64
-}
-
-// measureSelf sends how far the pipelines of this worker are behind, their epochs, and the answers of its API.
+// measureSelf sends how far the pipelines of this worker are behind, what is wrong with them, and the answers of its API. The
+// shipped pipeline tidewatch-self judges them.
 func (w *worker) measureSelf(ctx context.Context, client *kgo.Client) error {
 	labels := host.Labels{Service: "tidewatch", Tenant: "local", Attributes: []host.Attribute{demoOrigin(demoSelf)}}
-	var before answers
+	meter := newSelfMeter(w.plans, w.specs)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-clock.System{}.After(demoEvery):
 		}
-		points := w.selfPoints()
+		now := clock.System{}.Now()
+		points := meter.measure(w.runner.Status(), now)
 		if server := w.api.Load(); server != nil {
-			now, err := answersOf(server.Metrics())
+			more, err := meter.answers(server.Metrics())
 			if err != nil {
 				return err
 			}
-			points = append(points, answerPoints(before, now)...)
-			before = now
+			points = append(points, more...)
 		}
-		if err := sendPoints(ctx, client, points, clock.System{}.Now(), &labels); err != nil {
+		if err := sendPoints(ctx, client, points, now, &labels); err != nil {
 			return err
 		}
 	}
 }
 
-// selfPoints are those of the pipelines. A lag that is unknown is left out.
-func (w *worker) selfPoints() (points []host.Point) {
-	tasks := w.runner.Status()
-	for _, p := range w.plans {
-		var lag, epochs int64
-		var behind time.Duration
-		known, found := true, false
-		for i := range tasks {
-			t := &tasks[i]
-			if t.Task.Instance != p.Instance {
-				continue
+// selfMeter makes figures of what tasks and API show. Used from one goroutine.
+type selfMeter struct {
+	plans   []*engine.Plan
+	windows map[string]time.Duration // by pipeline: the distance of its windows
+	tasks   map[stream.TaskID]*taskSeen
+	before  answers
+}
+
+// taskSeen is what the meter remembers of a task.
+type taskSeen struct {
+	epoch, offset int64     // the newest claim, and what was read when it was seen
+	since         time.Time // nothing has waited for a claim before
+	rejected      int64     // the most that was seen; -1 before the task has run
+}
+
+// answers are the answers of the API so far.
+type answers struct {
+	count, failed uint64
+	seconds       float64
+}
+
+func newSelfMeter(plans []*engine.Plan, specs []*pipelines.Spec) *selfMeter {
+	m := &selfMeter{plans: plans, windows: map[string]time.Duration{}, tasks: map[stream.TaskID]*taskSeen{}}
+	for _, s := range specs {
+		for i := range s.Steps {
+			if window := s.Steps[i].Window; window != nil {
+				m.windows[s.Name.Value] = window.Step()
 			}
-			found = true
-			epochs += t.Epoch
-			if t.Lag < 0 {
-				known = false
-				continue
-			}
-			lag, behind = lag+t.Lag, max(behind, t.LagTime)
 		}
-		if !found {
+	}
+	return m
+}
+
+// measure has the figures of each pipeline, and the dead letters of each topic.
+func (m *selfMeter) measure(tasks []engine.TaskStatus, now time.Time) (points []host.Point) {
+	letters := map[string]int64{} // by topic
+	for _, p := range m.plans {
+		f := pipelineFigures{known: true}
+		for i := range tasks {
+			if tasks[i].Task.Instance == p.Instance {
+				f.add(m.figures(p, &tasks[i], now))
+			}
+		}
+		if !f.found {
 			continue
 		}
-		of := []host.Attribute{{Name: "pipeline", Value: p.Pipeline}}
-		points = append(points, host.Point{Name: "tidewatch.epochs", Kind: "sum", Unit: "{epoch}", Value: float64(epochs), Attributes: of})
-		if known {
-			points = append(points, host.Point{Name: "tidewatch.lag.records", Kind: "gauge", Unit: "{record}", Value: float64(lag), Attributes: of},
-				host.Point{Name: "tidewatch.lag.time", Kind: "gauge", Unit: "s", Value: behind.Seconds(), Attributes: of})
+		points = append(points, f.points(p.Pipeline)...)
+		for topic, n := range f.letters { // each pipeline has its own letter of the same record
+			letters[topic] = max(letters[topic], n)
 		}
+	}
+	for _, topic := range slices.Sorted(maps.Keys(letters)) {
+		if letters[topic] == 0 {
+			continue
+		}
+		points = append(points, host.Point{
+			Name: "tidewatch.dead.letters", Kind: "gauge", Unit: "{record}", Value: float64(letters[topic]),
+			Attributes: []host.Attribute{{Name: "topic", Value: topic}},
+		})
 	}
 	return points
 }
 
-// answersOf sums up the answers of all routes.
+// pipelineFigures are those of a task, or of all tasks of a pipeline.
+type pipelineFigures struct {
+	found, known        bool // known: the lag of all tasks
+	lag, epochs         int64
+	failed, failing     int64
+	difference          int64
+	behind              time.Duration
+	unclaimed, standing time.Duration
+	letters             map[string]int64 // by topic, since the last measurement
+}
+
+// figures are those of one task.
+func (m *selfMeter) figures(p *engine.Plan, t *engine.TaskStatus, now time.Time) pipelineFigures {
+	stage := p.Stages[slices.IndexFunc(p.Stages, func(s *engine.Stage) bool { return s.Name == t.Task.Stage })]
+	seen := m.tasks[t.Task]
+	if seen == nil {
+		seen = &taskSeen{offset: t.At.Offset, since: now, rejected: -1}
+		m.tasks[t.Task] = seen
+	}
+	f := pipelineFigures{found: true, known: t.Lag >= 0, lag: t.Lag, behind: t.LagTime, epochs: t.Epoch}
+	if t.State == "failed" {
+		f.failed = 1
+	} else if stage.Cut == nil { // the raw archive claims where a file ends, whenever that is
+		f.unclaimed = max(seen.unclaimed(t, now)-stage.Interval.Epoch, 0)
+	}
+	for _, trouble := range t.Outputs {
+		if trouble != "" {
+			f.failing++
+		}
+	}
+	if t.At.Offset > 0 {
+		f.difference = max(t.At.Offset-t.First-t.Ledger.Sum(), -(t.At.Offset - t.First - t.Ledger.Sum()))
+	}
+	first, every := p.Stages[0], m.windows[p.Pipeline]
+	if stage == first && t.State == "running" {
+		f.letters = map[string]int64{t.Task.Partition.Topic: seen.letters(t)}
+	}
+	// Of a silent partition the watermark goes on with the clock, from window to window.
+	if stage == p.Stages[len(p.Stages)-1] && every > 0 && first.Time.IdleAfter > 0 && t.Mark != stream.NoTime {
+		f.standing = max(now.Sub(t.Mark.Go())-every-first.Time.OutOfOrder-first.Time.IdleAfter, 0)
+	}
+	return f
+}
+
+// unclaimed is how long something has waited for a claim.
+func (s *taskSeen) unclaimed(t *engine.TaskStatus, now time.Time) time.Duration {
+	if t.Epoch > s.epoch || t.State == "running" && t.At.Offset == s.offset {
+		s.epoch, s.offset, s.since = max(t.Epoch, s.epoch), t.At.Offset, now
+	}
+	return now.Sub(s.since)
+}
+
+// letters are the records that have become dead letters since the last measurement. What a replay finds again is not new.
+func (s *taskSeen) letters(t *engine.TaskStatus) (fresh int64) {
+	rejected := t.Ledger[stream.BucketRejected]
+	if s.rejected >= 0 {
+		fresh = max(rejected-s.rejected, 0)
+	}
+	s.rejected = max(s.rejected, rejected)
+	return fresh
+}
+
+func (f *pipelineFigures) add(t pipelineFigures) {
+	f.found, f.known = true, f.known && t.known
+	f.lag, f.epochs, f.failed, f.failing, f.difference = f.lag+t.lag, f.epochs+t.epochs, f.failed+t.failed, f.failing+t.failing, f.difference+t.difference
+	f.behind, f.unclaimed, f.standing = max(f.behind, t.behind), max(f.unclaimed, t.unclaimed), max(f.standing, t.standing)
+	if f.letters == nil {
+		f.letters = map[string]int64{}
+	}
+	for topic, n := range t.letters {
+		f.letters[topic] += n
+	}
+}
+
+// points of a pipeline. A lag that is unknown is left out, and so is a trouble that is none: there are many pipelines.
+func (f *pipelineFigures) points(pipeline string) (points []host.Point) {
+	of := []host.Attribute{{Name: "pipeline", Value: pipeline}}
+	add := func(name, kind, unit string, v float64) {
+		points = append(points, host.Point{Name: name, Kind: kind, Unit: unit, Value: v, Attributes: of})
+	}
+	trouble := func(name, unit string, v float64) {
+		if v != 0 {
+			add(name, "gauge", unit, v)
+		}
+	}
+	add("tidewatch.epochs", "sum", "{epoch}", float64(f.epochs))
+	if f.known {
+		add("tidewatch.lag.records", "gauge", "{record}", float64(f.lag))
+		add("tidewatch.lag.time", "gauge", "s", f.behind.Seconds())
+	}
+	trouble("tidewatch.claim.overdue", "s", f.unclaimed.Seconds())
+	trouble("tidewatch.watermark.overdue", "s", f.standing.Seconds())
+	trouble("tidewatch.tasks.failed", "{task}", float64(f.failed))
+	trouble("tidewatch.outputs.failing", "{output}", float64(f.failing))
+	trouble("tidewatch.ledger.difference", "{offset}", float64(f.difference))
+	return points
+}
+
+// answers has the figures of the API's answers since the last measurement: how many, how many failed, and if there were any,
+// how long they took on average.
+func (m *selfMeter) answers(c prometheus.Collector) ([]host.Point, error) {
+	now, err := answersOf(c)
+	if err != nil {
+		return nil, err
+	}
+	n, failed := now.count-m.before.count, now.failed-m.before.failed
+	points := []host.Point{
+		{Name: "tidewatch.http.requests", Kind: "gauge", Unit: "{request}", Value: float64(n)},
+		{Name: "tidewatch.http.errors", Kind: "gauge", Unit: "{request}", Value: float64(failed)},
+	}
+	if n > 0 {
+		mean := (now.seconds - m.before.seconds) / float64(n) * float64(time.Second/time.Millisecond)
+		points = append(points, host.Point{Name: "tidewatch.http.request.duration", Kind: "gauge", Unit: "ms", Value: mean})
+	}
+	m.before = now
+	return points, nil
+}
+
+// answersOf sums up the answers of all routes. One of /readyz that says no is an answer like any other.
 func answersOf(c prometheus.Collector) (sum answers, err error) {
 	reg := prometheus.NewRegistry()
 	if err := reg.Register(c); err != nil {
@@ -94,19 +242,17 @@ func answersOf(c prometheus.Collector) (sum answers, err error) {
 			continue
 		}
 		for _, m := range f.GetMetric() {
-			sum.count += m.GetHistogram().GetSampleCount()
+			n := m.GetHistogram().GetSampleCount()
+			sum.count += n
 			sum.seconds += m.GetHistogram().GetSampleSum()
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if labels["status"] >= "500" && labels["route"] != "readyz" {
+				sum.failed += n
+			}
 		}
 	}
 	return sum, nil
-}
-
-// answerPoints are the requests so far, and the mean duration of those since the last measurement, if there were any.
-func answerPoints(before, now answers) []host.Point {
-	points := []host.Point{{Name: "tidewatch.http.requests", Kind: "sum", Unit: "{request}", Value: float64(now.count)}}
-	if n := now.count - before.count; now.count > before.count {
-		mean := (now.seconds - before.seconds) / float64(n) * float64(time.Second/time.Millisecond)
-		points = append(points, host.Point{Name: "tidewatch.http.request.duration", Kind: "gauge", Unit: "ms", Value: mean})
-	}
-	return points
 }
