@@ -185,13 +185,16 @@ func (k *cluster) create(ctx context.Context, p programs, volatile bool) error {
 		"-D", k.seen("data.new"), "--pwfile=" + k.seen("password"), "--auth=scram-sha-256", "--username=" + superuser,
 		"--encoding=UTF8", "--locale=C", "--data-checksums",
 	}
-	if volatile {
+	if volatile || oneSync {
 		args = append(args, "--no-sync")
 	}
 	spec := k.spec(p.path("initdb"), args...)
 	spec.OnParentDeath = syscall.SIGTERM
 	_, err := child.Run(ctx, spec)
-	if err = errors.Join(err, os.Remove(secret)); err != nil {
+	if err = errors.Join(err, os.Remove(secret)); err == nil && !volatile {
+		err = syncCluster(fresh)
+	}
+	if err != nil {
 		return fmt.Errorf("make a cluster: %w", err)
 	}
 	if err := errors.Join(os.Rename(fresh, k.path("data")), syncFolder(k.dir)); err != nil {
