@@ -17,7 +17,7 @@ func callerOf(ctx context.Context) caller {
 }
 
 // guarded reports whether tokens are asked for.
-func (s *Server) guarded() bool { return len(s.c.Tokens) > 0 }
+func (s *Server) guarded() bool { return s.c.Tokens != nil }
 
 // guard finds out who asks. Without tokens a request passes if its Host, and its Origin if a browser sends one, is the
 // server's own: otherwise a page of a stranger could talk to a server on the reader's machine (DNS rebinding). With tokens
@@ -51,11 +51,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 func (s *Server) shown(r *http.Request) (caller, bool) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		token, ok := strings.CutPrefix(header, "Bearer ")
-		who, known := knows(s.c.Tokens, token)
+		who, known := s.c.Tokens.knows(token)
 		return who, ok && known
 	}
 	if c, err := r.Cookie(sessionCookie); err == nil {
-		return knows(s.c.Tokens, c.Value)
+		return s.c.Tokens.knows(c.Value)
 	}
 	return caller{}, false
 }

@@ -38,6 +38,13 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := newViewer(s)
+	v.allowed = func() bool {
+		if !s.guarded() {
+			return true
+		}
+		now, _ := s.shown(r)
+		return now.may(RoleRead)
+	}
 	if !s.hub.admit(v) {
 		s.observed.refused.Inc()
 		refuse(w, http.StatusServiceUnavailable, "too_many_connections", fmt.Sprintf("there are %d WebSockets already: close some pages, or try again", s.c.Limits.Connections))
@@ -163,6 +170,10 @@ func (v *viewer) write(ctx context.Context, conn *websocket.Conn) {
 			return
 		case <-v.ready:
 		case <-ping:
+			if !v.allowed() {
+				v.leave("the token of this connection may not read any more")
+				continue
+			}
 			alive, cancel := context.WithTimeout(ctx, writePatience)
 			err := conn.Ping(alive)
 			cancel()

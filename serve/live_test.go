@@ -373,7 +373,7 @@ func TestDoorOfTheWebSocket(t *testing.T) {
 	w, _ := present(t)
 	open := w.listenAndServe(t, func(c *Config) { c.Limits.Connections = 1 })
 	guarded := w.listenAndServe(t, func(c *Config) {
-		c.Tokens = []Token{token(t, "ada", "s3cret", RoleRead), token(t, "ci", "wr1te", RoleWrite)}
+		c.Tokens = fixedTokens(token(t, "ada", "s3cret", RoleRead), token(t, "ci", "wr1te", RoleWrite))
 	})
 	kept := open.connect(t)
 	for _, tc := range []struct {

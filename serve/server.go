@@ -58,8 +58,8 @@ type Config struct {
 	Clock    stream.Clock
 	Logger   *slog.Logger
 	Version  string
-	// Tokens that callers must show one of; empty on loopback, where none is asked for.
-	Tokens []Token
+	// Tokens that callers must show one of; nil on loopback, where none is asked for.
+	Tokens *Tokens
 	// Page answers for everything beside the API; nil if there is no page. Its files are public: what they show is not.
 	Page   http.Handler
 	Limits Limits
@@ -78,7 +78,7 @@ type Server struct {
 
 // New returns a server that does not serve yet. It refuses an address that others can reach if no tokens are asked for.
 func New(c Config) (*Server, error) {
-	if c.Listener != nil && len(c.Tokens) == 0 && !isLoopback(c.Listener.Addr().String()) {
+	if c.Listener != nil && c.Tokens == nil && !isLoopback(c.Listener.Addr().String()) {
 		return nil, fmt.Errorf("serve on %s: others can reach this address: give http.tokens, or listen on 127.0.0.1", c.Listener.Addr())
 	}
 	s := &Server{c: c, routes: routes(), busy: make(chan struct{}, c.Limits.Requests), observed: newMetrics()}

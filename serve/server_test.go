@@ -48,7 +48,7 @@ func (broken) Get(context.Context, string) (alerts.Detail, error) {
 
 func server(t *testing.T, status Status, store alerts.Store, tokens ...Token) *Server {
 	t.Helper()
-	s, err := New(Config{Status: status, Alerts: store, Tokens: tokens, Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler), Limits: DefaultLimits()})
+	s, err := New(Config{Status: status, Alerts: store, Tokens: fixedTokens(tokens...), Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler), Limits: DefaultLimits()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func login(_ context.Context, s *Server, c *call) (reply, error) {
 	if err := c.decode(&body); err != nil {
 		return reply{}, err
 	}
-	who, known := knows(s.c.Tokens, body.Token)
+	who, known := s.c.Tokens.knows(body.Token)
 	if !known {
 		return reply{}, failure(http.StatusUnauthorized, "unauthorized", "that is no token of http.tokens")
 	}

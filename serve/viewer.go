@@ -14,9 +14,10 @@ const maxNotes = 16
 // viewer is a WebSocket: its subscriptions, and what is due to be sent. Nothing is queued beyond one change of each
 // subscription: who falls behind gets the state of then. Safe for concurrent use.
 type viewer struct {
-	s     *Server
-	ready chan struct{} // something is due
-	notes chan []byte   // problems that belong to no subscription
+	s       *Server
+	ready   chan struct{} // something is due
+	notes   chan []byte   // problems that belong to no subscription
+	allowed func() bool   // its token still is one; asked with each ping
 
 	mu struct {
 		sync.Mutex

@@ -23,10 +23,10 @@ import (
 
 // newAPI is the API of the worker.
 func (w *worker) newAPI(l net.Listener, view *statusView) (*serve.Server, error) {
-	var tokens []serve.Token
+	var tokens *serve.Tokens
 	if file := w.config.HTTP.Tokens; file != "" {
 		var err error
-		if tokens, err = serve.LoadTokens(file); err != nil {
+		if tokens, err = serve.OpenTokens(file, clock.System{}, w.log); err != nil {
 			return nil, fail(exitUsage, err)
 		}
 	}

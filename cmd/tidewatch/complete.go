@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidewatch/tidewatch/alerts"
 	"github.com/tidewatch/tidewatch/pipelines"
+	"github.com/tidewatch/tidewatch/serve"
 	sinkkafka "github.com/tidewatch/tidewatch/sinks/kafka"
 	"github.com/tidewatch/tidewatch/sources/generate"
 )
@@ -30,12 +31,13 @@ func (a *app) completions() (args map[string]completer, flags map[string]complet
 	}
 	args = map[string]completer{
 		"query": a.completeOutputs, "alert show": a.completeAlerts, "alert ack": a.completeAlerts, "completion": list(shells()...),
+		"token rm": a.completeTokens,
 	}
 	flags = map[string]completer{
 		"output": list(outputForms...), "pipeline": a.completePipelines, "name": a.completeRules,
 		"severity": list(textsOf(alerts.Severities())...), "alert ls/state": list(textsOf(alerts.States())...),
 		"dlq ls/state": list(openState, sinkkafka.Retried, sinkkafka.Dropped), "tab": list(tabNames()...), "demo": list(demos...),
-		"scenario": list(scenarios...), "role": list("worker", "api"), "by": a.completeGroups, "where": a.completeConditions, "column": a.completeColumns,
+		"scenario": list(scenarios...), "role": list("worker", "api"), "token add/role": list(textsOf(serve.Roles())...), "by": a.completeGroups, "where": a.completeConditions, "column": a.completeColumns,
 		"replay/to": list("console", "config"),
 	}
 	return args, flags
@@ -209,6 +211,19 @@ func (a *app) completeAlerts(c *cobra.Command, args []string) (all []string) {
 	for i := range page.Items {
 		x := &page.Items[i]
 		all = append(all, fmt.Sprintf("%s\t%s %s %s", x.ID, x.Severity, x.Name, x.Summary))
+	}
+	return all
+}
+
+// completeTokens are those of the file.
+func (a *app) completeTokens(c *cobra.Command, args []string) (all []string) {
+	if len(args) > 0 {
+		return nil
+	}
+	file, _ := c.Flags().GetString("file")
+	tokens, _ := a.tokens(file)
+	for _, t := range tokens {
+		all = append(all, t.Name+"\t"+strings.Join(textsOf(t.Roles), ", "))
 	}
 	return all
 }
