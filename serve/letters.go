@@ -3,7 +3,6 @@ package serve
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -19,7 +18,7 @@ const (
 func listLetters(ctx context.Context, s *Server, c *call) (reply, error) {
 	f := LetterFilter{
 		Pipeline: c.text("pipeline"), Topic: c.text("topic"), Reason: c.text("reason"), Cursor: c.text("cursor"),
-		Limit: c.number("limit", 50, maxLetters), Budget: letterBudget,
+		States: letterStates(c), Limit: c.number("limit", 50, maxLetters), Budget: letterBudget,
 	}
 	if err := c.mistakes(); err != nil {
 		return reply{}, err
@@ -32,11 +31,40 @@ func listLetters(ctx context.Context, s *Server, c *call) (reply, error) {
 	return reply{body: list}, err
 }
 
-func letterInfo(l *Letter) LetterInfo {
-	return LetterInfo{
-		ID: fmt.Sprintf("%d-%d", l.At.Partition, l.At.Offset), Pipeline: l.Pipeline, Topic: l.Topic, Partition: l.Partition, Offset: l.Offset,
-		Reason: l.Reason, Timestamp: l.Timestamp, Written: l.Written.UTC(), Size: l.Size, Preview: preview(l.Raw),
+// Words for several states.
+const (
+	handledLetters = "handled"
+	allLetters     = "all"
+)
+
+// letterStates reads which records are asked for: open ones, if nothing is said.
+func letterStates(c *call) (states []LetterState) {
+	words := append(LetterStates(), handledLetters, allLetters)
+	for _, s := range chosen(c, "state", words, []LetterState{LetterOpen}) {
+		switch s {
+		case handledLetters:
+			states = append(states, LetterRetried, LetterDropped)
+		case allLetters:
+			states = append(states, LetterStates()...)
+		default:
+			states = append(states, s)
+		}
 	}
+	return states
+}
+
+func letterInfo(l *Letter) LetterInfo {
+	first := &l.Rejections[0]
+	info := LetterInfo{
+		ID: first.ID, Pipeline: first.Pipeline, Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Reason: first.Reason, Timestamp: l.Timestamp,
+		Size: l.Size, Preview: preview(l.Raw), State: l.State, Handled: l.Handled, Rejections: l.Rejections,
+	}
+	for i := range l.Rejections {
+		if at := l.Rejections[i].Written; at.After(info.Written) {
+			info.Written = at
+		}
+	}
+	return info
 }
 
 // preview is the beginning of a value; bytes that are no UTF-8 are shown as such.

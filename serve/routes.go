@@ -316,20 +316,27 @@ func letterRoutes() []route {
 	return []route{
 		{
 			Method: "GET", Path: "/dead-letters", ID: "deadLetters", Tag: "state", Role: RoleRead, handle: listLetters,
-			Summary: "Records that did not decode or failed validation, newest first",
+			Summary: "Records that did not decode or failed validation, those with the newest dead letters first",
 			Params: []param{
 				{Name: "pipeline", Kind: "string", About: "Pipeline that rejected the record."},
 				{Name: "topic", Kind: "string", About: "Topic that the record came from."},
 				{Name: "reason", Kind: "string", About: "A part of the reason."},
+				{
+					Name: "state", Kind: "string", Repeat: true, Values: append(textsOf(LetterStates()), handledLetters, allLetters), Default: string(LetterOpen),
+					About: "Any of these states; handled is retried or dropped.",
+				},
 				{Name: "cursor", Kind: "string", About: "next_cursor of the page before."},
-				{Name: "limit", Kind: "integer", Default: "50", About: "Letters of a page, at most 500."},
+				{Name: "limit", Kind: "integer", Default: "50", About: "Records of a page, at most 500."},
 			},
-			Answers:  ok(LetterList{}),
-			Examples: []example{{Name: "deadLetters", Path: "/dead-letters?topic=metrics", Want: 200}},
+			Answers: ok(LetterList{}),
+			Examples: []example{
+				{Name: "deadLetters", Path: "/dead-letters?topic=metrics", Want: 200},
+				{Name: "deadLetters_handled", Path: "/dead-letters?state=handled", Want: 200},
+			},
 		},
 		{
 			Method: "GET", Path: "/dead-letters/{id}", ID: "deadLetter", Tag: "state", Role: RoleRead, handle: oneLetter,
-			Summary: "A dead letter with the bytes of its record", Params: []param{inPath("id", "PARTITION-OFFSET.")}, Answers: ok(LetterDetail{}),
+			Summary: "A rejected record with its bytes, all rejections, and what was done", Params: []param{inPath("id", "PARTITION-OFFSET of one of its dead letters.")}, Answers: ok(LetterDetail{}),
 			Examples: []example{{Name: "deadLetter", Path: "/dead-letters/0-41", Want: 200}},
 		},
 	}

@@ -77,9 +77,9 @@ type Log interface {
 	Append(ctx context.Context, records []LogRecord) ([]LogPlace, []error)
 	// Record reads one record; ErrNoRecord if there is none.
 	Record(ctx context.Context, at LogPlace) (LogEntry, error)
-	// Letters reads dead letters backwards from a cursor of an earlier page, or from the end.
+	// Letters reads records with dead letters backwards from a cursor of an earlier page, or from the end.
 	Letters(ctx context.Context, f LetterFilter) (LetterPage, error)
-	// Letter reads one dead letter by its place on the topic; ErrNoRecord if there is none.
+	// Letter reads one record by the place of one of its letters on the topic; ErrNoRecord if there is none.
 	Letter(ctx context.Context, partition int32, offset int64) (Letter, error)
 }
 
@@ -100,16 +100,17 @@ type LogEntry struct {
 	Headers    []RecordHeader
 }
 
-// LetterFilter chooses dead letters, newest first.
+// LetterFilter chooses records with dead letters, those with the newest letters first.
 type LetterFilter struct {
 	Pipeline, Topic string
 	Reason          string // a part of it
+	States          []LetterState
 	Cursor          string // "" is the end of the topic
-	Limit           int    // letters that pass
+	Limit           int    // records that pass
 	Budget          int    // letters that are looked at
 }
 
-// LetterPage is a page of dead letters.
+// LetterPage is a page of records with dead letters.
 type LetterPage struct {
 	Items   []Letter
 	Cursor  string // where the next page begins; "" at the beginning of the topic
@@ -117,15 +118,15 @@ type LetterPage struct {
 	OnTopic int64
 }
 
-// Letter is a dead letter. Its place on the topic of dead letters is At.
+// Letter is a rejected record with what the dead letters about it say: at least one rejection. On a page Raw may be cut.
 type Letter struct {
-	At                  LogPlace
-	Pipeline, Topic     string
-	Incarnation, Reason string
-	Partition           int32
-	Offset              int64
-	Timestamp           string
-	Written             time.Time
-	Key, Raw            []byte
-	Size                int
+	Topic, Incarnation string
+	Partition          int32
+	Offset             int64
+	Timestamp          string
+	Key, Raw           []byte
+	Size               int
+	State              LetterState
+	Handled            *LetterHandling // nil if it is open
+	Rejections         []LetterRejection
 }

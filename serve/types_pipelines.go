@@ -96,29 +96,64 @@ type LedgerRow struct {
 	Difference int64            `json:"difference" doc:"Offsets passed less the sum of the ledger."`
 }
 
-// LetterList is a page of dead letters, newest first.
+// LetterList is a page of rejected records, those with the newest dead letters first.
 type LetterList struct {
 	Items      []LetterInfo `json:"items"`
 	NextCursor string       `json:"next_cursor,omitempty"`
 	Scanned    int          `json:"scanned" doc:"Letters that were looked at for this page."`
-	OnTopic    int64        `json:"on_topic" doc:"Letters on the topic, repeats included."`
+	OnTopic    int64        `json:"on_topic" doc:"Letters on the topic; repeats, and notes of what was done, included."`
 }
 
-// LetterInfo is a record that did not decode or failed validation.
+// LetterState is what was done about a rejected record.
+type LetterState string
+
+// The states of a rejected record.
+const (
+	LetterOpen    LetterState = "open"    // nothing
+	LetterRetried LetterState = "retried" // it was sent to its topic again
+	LetterDropped LetterState = "dropped" // nobody needs it
+)
+
+// LetterStates lists all states.
+func LetterStates() []LetterState { return []LetterState{LetterOpen, LetterRetried, LetterDropped} }
+
+// LetterHandling is what was done about a rejected record, and by whom.
+type LetterHandling struct {
+	State  LetterState `json:"state"`
+	By     string      `json:"by"`
+	At     time.Time   `json:"at"`
+	Note   string      `json:"note,omitempty"`
+	SentTo string      `json:"sent_to,omitempty" doc:"TOPIC/PARTITION/OFFSET where a retried record lies now."`
+}
+
+// LetterRejection is what one pipeline had against a record.
+type LetterRejection struct {
+	ID       string          `json:"id" doc:"PARTITION-OFFSET of the letter on tidewatch.dead-letters."`
+	Pipeline string          `json:"pipeline"`
+	Reason   string          `json:"reason"`
+	Written  time.Time       `json:"written"`
+	Handled  *LetterHandling `json:"handled,omitempty"`
+}
+
+// LetterInfo is a record that did not decode or failed validation, with all pipelines that rejected it.
 type LetterInfo struct {
-	ID        string    `json:"id" doc:"PARTITION-OFFSET of the letter on tidewatch.dead-letters."`
-	Pipeline  string    `json:"pipeline"`
+	ID        string    `json:"id" doc:"PARTITION-OFFSET of its first letter on tidewatch.dead-letters; that of any of its letters names it."`
+	Pipeline  string    `json:"pipeline" doc:"That of the first of rejections."`
 	Topic     string    `json:"topic"`
 	Partition int32     `json:"partition"`
 	Offset    int64     `json:"offset"`
-	Reason    string    `json:"reason"`
+	Reason    string    `json:"reason" doc:"That of the first of rejections."`
 	Timestamp string    `json:"timestamp" doc:"The broker's, of the record."`
-	Written   time.Time `json:"written"`
+	Written   time.Time `json:"written" doc:"When the newest of its letters was written."`
 	Size      int       `json:"size" doc:"Bytes of the record's value."`
 	Preview   string    `json:"preview" doc:"The first 200 characters of the value."`
+
+	State      LetterState       `json:"state" doc:"open until something was done about every rejection."`
+	Handled    *LetterHandling   `json:"handled,omitempty" doc:"What was done last; nothing if the record is open."`
+	Rejections []LetterRejection `json:"rejections" doc:"By pipeline. A page may leave out letters that are much older than the newest; the record itself has all."`
 }
 
-// LetterDetail is a dead letter with the bytes of the record.
+// LetterDetail is a rejected record with its bytes.
 type LetterDetail struct {
 	LetterInfo
 	Incarnation string  `json:"incarnation,omitempty" doc:"Id of the topic."`

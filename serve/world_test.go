@@ -264,13 +264,23 @@ func (w *world) Record(_ context.Context, at LogPlace) (LogEntry, error) {
 
 func (w *world) letter(offset int64) Letter {
 	return Letter{
-		At: LogPlace{"tidewatch.dead-letters", 0, offset}, Pipeline: "host-cpu", Topic: "metrics", Incarnation: "a", Reason: "invalid_json: unexpected 'x' at byte 0",
-		Offset: offset + 1000, Timestamp: "2026-11-24T21:00:00Z", Written: nine, Key: []byte("web-7"), Raw: []byte("x\xff"), Size: 2,
+		Topic: "metrics", Incarnation: "a", Offset: offset + 1000, Timestamp: "2026-11-24T21:00:00Z", Key: []byte("web-7"), Raw: []byte("x\xff"), Size: 2,
+		State: LetterOpen, Rejections: []LetterRejection{
+			{ID: fmt.Sprintf("0-%d", offset), Pipeline: "host-cpu", Reason: "invalid_json: unexpected 'x' at byte 0", Written: nine},
+			{ID: fmt.Sprintf("0-%d", offset+1), Pipeline: "host-memory", Reason: "invalid_json: unexpected 'x' at byte 0", Written: nine.Add(time.Second)},
+		},
 	}
 }
 
 func (w *world) Letters(_ context.Context, f LetterFilter) (LetterPage, error) {
-	return LetterPage{Items: []Letter{w.letter(41)}, Cursor: "0:41", Scanned: 1, OnTopic: 42}, nil
+	l := w.letter(41)
+	if !slices.Contains(f.States, LetterOpen) {
+		l.State, l.Handled = LetterRetried, &LetterHandling{State: LetterRetried, By: "ada", At: nine.Add(time.Minute), SentTo: "metrics/0/2001"}
+		for i := range l.Rejections {
+			l.Rejections[i].Handled = l.Handled
+		}
+	}
+	return LetterPage{Items: []Letter{l}, Cursor: "0:41:43", Scanned: 2, OnTopic: 43}, nil
 }
 
 func (w *world) Letter(_ context.Context, partition int32, offset int64) (Letter, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -133,30 +134,48 @@ func noRecord(err error) error {
 
 // Letters implements serve.Log.
 func (v logView) Letters(ctx context.Context, f serve.LetterFilter) (serve.LetterPage, error) {
-	passes := &deadFilter{f.Pipeline, f.Topic, f.Reason}
-	page, err := sinkkafka.LettersBefore(ctx, v.config, sinkkafka.Backwards{Cursor: f.Cursor, Limit: f.Limit, Budget: f.Budget, Passes: passes.passes})
+	filter := &deadFilter{f.Pipeline, f.Topic, f.Reason}
+	page, err := sinkkafka.DeadRecordsBefore(ctx, v.config, sinkkafka.Backwards{
+		Cursor: f.Cursor, Limit: f.Limit, Budget: f.Budget,
+		Passes: func(d *sinkkafka.DeadRecord) bool {
+			return filter.passes(d) && slices.Contains(f.States, serve.LetterState(d.State()))
+		},
+	})
 	out := serve.LetterPage{Cursor: page.Cursor, Scanned: page.Scanned, OnTopic: page.OnTopic}
-	for i := range page.Letters {
-		out.Items = append(out.Items, letterOf(&page.Letters[i]))
+	for _, d := range page.Records {
+		out.Items = append(out.Items, letterOf(d))
 	}
 	return out, err
 }
 
 // Letter implements serve.Log.
 func (v logView) Letter(ctx context.Context, partition int32, offset int64) (serve.Letter, error) {
-	l, err := sinkkafka.FindLetter(ctx, v.config, partition, offset)
+	d, err := sinkkafka.FindDeadRecord(ctx, v.config, sinkkafka.LetterID{Partition: partition, Offset: offset})
 	if err != nil {
 		return serve.Letter{}, noRecord(err)
 	}
-	return letterOf(&l), nil
+	return letterOf(d), nil
 }
 
-func letterOf(l *sinkkafka.PlacedLetter) serve.Letter {
-	return serve.Letter{
-		At:       serve.LogPlace{Topic: sinkkafka.DeadLetterTopic, Partition: l.AtPartition, Offset: l.AtOffset},
-		Pipeline: l.Pipeline, Topic: l.Topic, Incarnation: l.Incarnation, Reason: l.Reason, Partition: l.Partition, Offset: l.Offset,
-		Timestamp: l.Timestamp, Written: l.Written, Key: l.Key, Raw: l.Raw, Size: l.Size,
+func letterOf(d *sinkkafka.DeadRecord) serve.Letter {
+	l := serve.Letter{
+		Topic: d.Topic, Incarnation: d.Incarnation, Partition: d.Partition, Offset: d.Offset, Timestamp: d.Timestamp, Key: d.Key, Raw: d.Raw, Size: d.Size,
+		State: serve.LetterState(d.State()), Handled: handlingOf(d.Handled()),
 	}
+	for i := range d.Rejections {
+		r := &d.Rejections[i]
+		l.Rejections = append(l.Rejections, serve.LetterRejection{
+			ID: r.ID.String(), Pipeline: r.Pipeline, Reason: r.Reason, Written: r.Written, Handled: handlingOf(r.Handled),
+		})
+	}
+	return l
+}
+
+func handlingOf(h *sinkkafka.Handling) *serve.LetterHandling {
+	if h == nil {
+		return nil
+	}
+	return &serve.LetterHandling{State: serve.LetterState(h.State), By: h.By, At: h.At, Note: h.Note, SentTo: h.SentTo}
 }
 
 // ledgerOf reads the rows of all tasks.

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidewatch/tidewatch/serve"
+	sinkkafka "github.com/tidewatch/tidewatch/sinks/kafka"
 )
 
 // apiClient asks a worker of this process.
@@ -154,6 +157,38 @@ func testDeadLetters(t *testing.T, w *testWorker, api *apiClient) {
 	}
 	if code := api.ask("GET", "/dead-letters/0-99999", "", &p); code != 404 {
 		t.Errorf("no letter: %d", code)
+	}
+	testHandledLetter(t, w, api, list.Items[0].ID, bad-1)
+}
+
+// testHandledLetter handles a record as the command line does: it is open no more, and says by whom.
+func testHandledLetter(t *testing.T, w *testWorker, api *apiClient, id string, left int) {
+	t.Helper()
+	d := serve.LetterDetail{}
+	if code := api.ask("GET", "/dead-letters/"+id, "", &d); code != 200 || d.State != serve.LetterOpen || d.Handled != nil || len(d.Rejections) == 0 {
+		t.Fatalf("%d %+v", code, d)
+	}
+	all, err := sinkkafka.ReadDeadRecords(t.Context(), kafkaConfig(w.config.Kafka))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all = slices.DeleteFunc(all, func(r *sinkkafka.DeadRecord) bool { return !r.Has(id) })
+	if len(all) != 1 {
+		t.Fatalf("%d records of %s", len(all), id)
+	}
+	_, errs := w.producer.Send(t.Context(), sinkkafka.HandlingRecords(all[0], sinkkafka.Handling{State: sinkkafka.Dropped, By: "ada", Note: "a test"}))
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	d = serve.LetterDetail{}
+	if code := api.ask("GET", "/dead-letters/"+id, "", &d); code != 200 || d.State != serve.LetterDropped || d.Handled == nil || d.Handled.By != "ada" || d.Handled.Note != "a test" {
+		t.Errorf("%d %+v", code, d)
+	}
+	for state, want := range map[string]int{"": left, "open": left, "handled": 1, "dropped": 1, "retried": 0, "all": left + 1} {
+		var page serve.LetterList
+		if code := api.ask("GET", "/dead-letters?pipeline=cpu&state="+state, "", &page); code != 200 || len(page.Items) != want {
+			t.Errorf("state %q: %d, %d records, want %d", state, code, len(page.Items), want)
+		}
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/tidewatch/tidewatch/alerts"
 	"github.com/tidewatch/tidewatch/pipelines"
 	"github.com/tidewatch/tidewatch/serve"
-	sinkkafka "github.com/tidewatch/tidewatch/sinks/kafka"
 	"github.com/tidewatch/tidewatch/sources/generate"
 )
 
@@ -36,7 +35,7 @@ func (a *app) completions() (args map[string]completer, flags map[string]complet
 	flags = map[string]completer{
 		"output": list(outputForms...), "pipeline": a.completePipelines, "name": a.completeRules,
 		"severity": list(textsOf(alerts.Severities())...), "alert ls/state": list(textsOf(alerts.States())...),
-		"dlq ls/state": list(openState, sinkkafka.Retried, sinkkafka.Dropped), "tab": list(tabNames()...), "demo": list(demos...),
+		"dlq ls/state": list(deadStates()...), "tab": list(tabNames()...), "demo": list(demos...),
 		"scenario": list(scenarios...), "role": list("worker", "api"), "token add/role": list(textsOf(serve.Roles())...), "by": a.completeGroups, "where": a.completeConditions, "column": a.completeColumns,
 		"replay/to": list("console", "config"),
 	}

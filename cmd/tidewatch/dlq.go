@@ -6,22 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
-	"github.com/tidewatch/tidewatch/internal/kafkaclient"
 	sinkkafka "github.com/tidewatch/tidewatch/sinks/kafka"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// deadFilter chooses dead letters.
+// deadFilter chooses rejected records: by their topic, and by one rejection that fits.
 type deadFilter struct{ pipeline, topic, reason string }
 
-func (f *deadFilter) passes(d *sinkkafka.DeadLetter) bool {
-	return (f.pipeline == "" || f.pipeline == d.Pipeline) && (f.topic == "" || f.topic == d.Topic) && strings.Contains(d.Reason, f.reason)
+func (f *deadFilter) passes(d *sinkkafka.DeadRecord) bool {
+	return (f.topic == "" || f.topic == d.Topic) && slices.ContainsFunc(d.Rejections, func(r sinkkafka.Rejection) bool {
+		return (f.pipeline == "" || f.pipeline == r.Pipeline) && strings.Contains(r.Reason, f.reason)
+	})
 }
 
 func (f *deadFilter) flags(c *cobra.Command) {
@@ -30,18 +31,26 @@ func (f *deadFilter) flags(c *cobra.Command) {
 	c.Flags().StringVar(&f.reason, "reason", "", "a part of the reason")
 }
 
-// openState is the state of a letter that nobody has done anything about.
-const openState = "open"
+// deadStates are the words of --state.
+func deadStates() []string {
+	return []string{sinkkafka.Unhandled, sinkkafka.Retried, sinkkafka.Dropped, "handled", "all"}
+}
 
-// dlqID explains how letters are named.
-const dlqID = "A letter is named by the place of its record, TOPIC/PARTITION/OFFSET, or by its own on the topic\n" +
+// inState reports whether one of the words means the state.
+func inState(words []string, state string) bool {
+	return slices.Contains(words, state) || slices.Contains(words, "all") || state != sinkkafka.Unhandled && slices.Contains(words, "handled")
+}
+
+// dlqID explains how rejected records are named.
+const dlqID = "A record is named by its place, TOPIC/PARTITION/OFFSET, or by that of a letter about it on the topic\n" +
 	sinkkafka.DeadLetterTopic + ", PARTITION-OFFSET."
 
 func (a *app) dlqCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "dlq", Short: "Dead letters, records that did not decode or failed validation: list, show, retry, drop",
-		Long: "Dead letters are records that did not decode or failed validation. They wait on the topic " + sinkkafka.DeadLetterTopic + "\n" +
-			"until its retention.\n\n" + dlqID,
+		Long: "Dead letters are records that did not decode or failed validation. Each pipeline that rejects a record\n" +
+			"writes a letter to the topic " + sinkkafka.DeadLetterTopic + ", where it stays until its retention; here all letters about\n" +
+			"a record are one.\n\n" + dlqID,
 		Example: "  tidewatch dlq ls --topic metrics\n  tidewatch dlq show metrics/3/1042\n  tidewatch dlq retry --pipeline host-cpu --dry-run",
 	}
 	c.AddCommand(a.dlqList(), a.dlqShow(), a.dlqHandle(sinkkafka.Retried), a.dlqHandle(sinkkafka.Dropped))
@@ -52,80 +61,81 @@ func (a *app) dlqList() *cobra.Command {
 	var f deadFilter
 	var states []string
 	ls := &cobra.Command{
-		Use: "ls", Short: "List dead letters, oldest first", Args: cobra.NoArgs,
-		Long: "Lists dead letters, and what was done about each: open, retried or dropped.",
-		Example: "  tidewatch dlq ls --state open\n" +
+		Use: "ls", Short: "List rejected records, oldest first", Args: cobra.NoArgs,
+		Long: "Lists the records that nothing was done about, each with the pipelines that rejected it and their reasons. --state lists\n" +
+			"others: retried, dropped, handled (both) or all.",
+		Example: "  tidewatch dlq ls --topic metrics\n" +
+			"  tidewatch dlq ls --state handled\n" +
 			"  tidewatch dlq ls --reason invalid_json -o jsonl",
 		RunE: func(c *cobra.Command, _ []string) error { return a.listDead(c.Context(), &f, states) },
 	}
 	f.flags(ls)
-	ls.Flags().StringSliceVar(&states, "state", nil, "states: open, retried, dropped; default all")
+	ls.Flags().StringSliceVar(&states, "state", []string{sinkkafka.Unhandled}, "states: "+strings.Join(deadStates(), ", "))
 	return ls
 }
 
 func (a *app) dlqShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show a dead letter with its record", Args: cobra.ExactArgs(1), Long: "Shows a dead letter with its record.\n\n" + dlqID,
+		Use: "show ID", Short: "Show a rejected record, why it was, and what was done", Args: cobra.ExactArgs(1),
+		Long:    "Shows a rejected record, who rejected it and why, and what was done about it.\n\n" + dlqID,
 		Example: "  tidewatch dlq show metrics/3/1042\n  tidewatch dlq show 0-17 -o json",
 		RunE:    func(c *cobra.Command, args []string) error { return a.showDead(c.Context(), args[0]) },
 	}
 }
 
-// deadRow is a letter with what was done about it.
+// deadRow is a rejected record as json and jsonl show it. Its id is that of its first letter.
 type deadRow struct {
-	ID string `json:"id"`
-	sinkkafka.DeadLetter
+	ID sinkkafka.LetterID `json:"id"`
+	*sinkkafka.DeadRecord
+
 	State   string              `json:"state"`
 	Handled *sinkkafka.Handling `json:"handled,omitempty"`
-
-	placed sinkkafka.PlacedLetter
 }
 
-// dead calls f with all letters, oldest first in each partition.
-func dead(ctx context.Context, c kafkaclient.Config, f func(*deadRow) error) error {
-	handled, err := sinkkafka.ReadHandled(ctx, c)
-	if err != nil {
-		return err
+func deadRowOf(d *sinkkafka.DeadRecord) deadRow {
+	return deadRow{d.Rejections[0].ID, d, d.State(), d.Handled()}
+}
+
+// named reports whether the record is meant by id.
+func named(d *sinkkafka.DeadRecord, id string) bool { return d.Place() == id || d.Has(id) }
+
+// cells are the pipelines that rejected the record, and why: a reason that all have is said once.
+func deadCells(d *sinkkafka.DeadRecord) (pipelines, reasons string) {
+	var names, all []string
+	same := true
+	for _, r := range d.Rejections {
+		names, all = append(names, r.Pipeline), append(all, r.Pipeline+": "+r.Reason)
+		same = same && r.Reason == d.Rejections[0].Reason
 	}
-	return sinkkafka.ReadPlacedLetters(ctx, c, func(l sinkkafka.PlacedLetter) error {
-		row := deadRow{ID: fmt.Sprintf("%d-%d", l.AtPartition, l.AtOffset), DeadLetter: l.DeadLetter, State: openState, placed: l}
-		if row.Handled = handled.Of(&l.DeadLetter); row.Handled != nil {
-			row.State = row.Handled.State
-		}
-		return f(&row)
-	})
-}
-
-// is reports whether the letter is named so.
-func (r *deadRow) is(id string) bool { return r.ID == id || place(&r.DeadLetter) == id }
-
-func place(d *sinkkafka.DeadLetter) string {
-	return d.Topic + "/" + strconv.Itoa(int(d.Partition)) + "/" + strconv.FormatInt(d.Offset, 10)
+	if same {
+		all = []string{d.Rejections[0].Reason}
+	}
+	return strings.Join(names, ","), strings.Join(all, "; ")
 }
 
 func (a *app) listDead(ctx context.Context, f *deadFilter, states []string) error {
 	if err := a.checkOutput(); err != nil {
 		return err
 	}
-	all := []string{openState, sinkkafka.Retried, sinkkafka.Dropped}
 	for _, s := range states {
-		if !slices.Contains(all, s) {
-			return fail(exitUsage, fmt.Errorf("--state %s: there are %s", s, strings.Join(all, ", ")))
+		if !slices.Contains(deadStates(), s) {
+			return fail(exitUsage, fmt.Errorf("--state %s: there are %s", s, strings.Join(deadStates(), ", ")))
 		}
 	}
 	c, err := a.load()
 	if err != nil {
 		return err
 	}
-	l := &listing{columns: []string{"id", "record", "pipeline", "timestamp", "state", "reason"}}
-	err = dead(ctx, kafkaConfig(c.Kafka), func(r *deadRow) error {
-		if f.passes(&r.DeadLetter) && (len(states) == 0 || slices.Contains(states, r.State)) {
-			l.add(r, r.ID, place(&r.DeadLetter), r.Pipeline, r.Timestamp, r.State, r.Reason)
-		}
-		return nil
-	})
+	all, err := sinkkafka.ReadDeadRecords(ctx, kafkaConfig(c.Kafka))
 	if err != nil {
 		return deadError(err)
+	}
+	l := &listing{columns: []string{"id", "record", "pipelines", "timestamp", "state", "reason"}}
+	for _, d := range all {
+		if row := deadRowOf(d); f.passes(d) && inState(states, row.State) {
+			pipelines, reasons := deadCells(d)
+			l.add(row, row.ID.String(), d.Place(), pipelines, d.Timestamp, row.State, reasons)
+		}
 	}
 	return a.print(l)
 }
@@ -149,37 +159,44 @@ func (a *app) showDead(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	var rows []*deadRow
-	err = dead(ctx, kafkaConfig(c.Kafka), func(r *deadRow) error {
-		if r.is(id) {
-			rows = append(rows, r)
-		}
-		return nil
-	})
-	switch {
-	case err != nil:
+	all, err := sinkkafka.ReadDeadRecords(ctx, kafkaConfig(c.Kafka))
+	if err != nil {
 		return deadError(err)
-	case len(rows) == 0:
-		return fail(exitNotFound, fmt.Errorf("there is no dead letter %s; see tidewatch dlq ls", id))
-	case a.output != "table":
+	}
+	// A place names several records where the topic was made anew.
+	all = slices.DeleteFunc(all, func(d *sinkkafka.DeadRecord) bool { return !named(d, id) })
+	if len(all) == 0 {
+		return fail(exitNotFound, fmt.Errorf("there is no dead letter %s; see tidewatch dlq ls --state all", id))
+	}
+	if a.output != "table" {
+		rows := make([]deadRow, len(all))
+		for i, d := range all {
+			rows[i] = deadRowOf(d)
+		}
 		e := json.NewEncoder(a.out)
 		e.SetIndent("", "  ")
 		return e.Encode(rows)
 	}
-	d := &rows[0].DeadLetter
+	for _, d := range all {
+		a.tellDead(d)
+	}
+	return nil
+}
+
+func (a *app) tellDead(d *sinkkafka.DeadRecord) {
 	raw := string(d.Raw)
 	if !utf8.ValidString(raw) {
 		raw = fmt.Sprintf("%q", raw)
 	}
-	fmt.Fprintf(a.out, "record     %s\ntimestamp  %s\nkey        %q\nvalue      %s\n", place(d), d.Timestamp, d.Key, raw)
+	fmt.Fprintf(a.out, "record     %s\ntimestamp  %s\nkey        %q\nvalue      %s\n", d.Place(), d.Timestamp, d.Key, raw)
 	if d.Size > len(d.Raw) {
 		fmt.Fprintf(a.out, "           the first %d of %d bytes\n", len(d.Raw), d.Size)
 	}
-	for _, r := range rows { // the record is the same, but several pipelines may have rejected it
+	fmt.Fprintf(a.out, "state      %s\n", d.State())
+	for _, r := range d.Rejections {
 		fmt.Fprintf(a.out, "pipeline   %s: %s (%s)\n", r.Pipeline, r.Reason, r.ID)
 		if h := r.Handled; h != nil {
-			fmt.Fprintf(a.out, "%-10s by %s at %s %s\n", h.State, h.By, h.At.Format("2006-01-02T15:04:05Z07:00"), strings.TrimSpace(h.SentTo+" "+h.Note))
+			fmt.Fprintf(a.out, "%-10s by %s at %s %s\n", h.State, h.By, h.At.Format(time.RFC3339), strings.TrimSpace(h.SentTo+" "+h.Note))
 		}
 	}
-	return nil
 }

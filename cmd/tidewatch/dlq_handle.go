@@ -29,22 +29,23 @@ type handleFlags struct {
 func (a *app) dlqHandle(state string) *cobra.Command {
 	f := handleFlags{state: state, verb: "retry"}
 	c := &cobra.Command{
-		Use: "retry [ID …]", Short: "Send the records of dead letters to their topics again",
-		Long: "Sends the records of open dead letters to their topics again: the same bytes and key, to the same partition, with the\n" +
-			"header " + sinkkafka.HeaderRetryOf + ". A record that several pipelines have rejected is sent once. Then the letters are marked\n" +
-			"as retried; should that fail, another retry would send the record twice. One that is rejected once more is a new letter.\n\n" + dlqID,
+		Use: "retry [ID …]", Short: "Send rejected records to their topics again",
+		Long: "Sends open records to their topics again: the same bytes and key, to the same partition, with the header\n" +
+			sinkkafka.HeaderRetryOf + ". A record is sent once, whichever of its letters chooses it and however many there are. Then all its\n" +
+			"letters are marked as retried; should that fail, another retry would send the record twice. One that is rejected once more\n" +
+			"is another record.\n\n" + dlqID,
 		Example: "  tidewatch dlq retry metrics/3/1042\n  tidewatch dlq retry --pipeline host-cpu --reason invalid_time --dry-run\n  tidewatch dlq retry --all",
 	}
 	if state == sinkkafka.Dropped {
 		f.verb = "drop"
-		c.Use, c.Short = "drop [ID …]", "Mark dead letters as needed by nobody"
-		c.Long = "Marks open dead letters as dropped. They stay on their topic until its retention, and can be retried all the same.\n\n" + dlqID
+		c.Use, c.Short = "drop [ID …]", "Mark rejected records as needed by nobody"
+		c.Long = "Marks all letters of open records as dropped. They stay on their topic until its retention, and can be retried all the same.\n\n" + dlqID
 		c.Example = "  tidewatch dlq drop metrics/3/1042 --note \"a test of the new agent\"\n  tidewatch dlq drop --topic logs --reason invalid_json"
 	}
 	f.filter.flags(c)
 	fl := c.Flags()
-	fl.BoolVar(&f.all, "all", false, "all letters")
-	fl.BoolVar(&f.again, "again", false, "also letters that were retried or dropped before")
+	fl.BoolVar(&f.all, "all", false, "all records")
+	fl.BoolVar(&f.again, "again", false, "also records that were retried or dropped before")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "only show what would be done")
 	fl.StringVar(&f.by, "by", "", "who does it; default the user's name")
 	fl.StringVar(&f.note, "note", "", "a note for the others")
@@ -60,16 +61,17 @@ func (f *handleFlags) check() error {
 	filtered := f.filter != deadFilter{}
 	switch {
 	case len(f.ids) == 0 && !filtered && !f.all:
-		return fail(exitUsage, fmt.Errorf("%s what? name letters, choose them by --pipeline, --topic or --reason, or say --all", f.verb))
+		return fail(exitUsage, fmt.Errorf("%s what? name records, choose them by --pipeline, --topic or --reason, or say --all", f.verb))
 	case len(f.ids) > 0 && f.all:
 		return fail(exitUsage, errors.New("give ids or --all"))
 	}
 	return nil
 }
 
-// deadRecord is a rejected record with its letters: one for each pipeline that rejected it.
+// deadRecord is a rejected record, and what became of it now.
 type deadRecord struct {
-	rows   []*deadRow
+	*sinkkafka.DeadRecord
+
 	sentTo string
 	err    error
 }
@@ -95,32 +97,28 @@ func (a *app) handleDead(ctx context.Context, f *handleFlags) error {
 	return a.tellHandled(f, chosen)
 }
 
-// choose reads the letters that are meant, by record. An id that no letter has is an error.
+// choose reads the records that are meant. An id that none has is an error.
 func (f *handleFlags) choose(ctx context.Context, k kafkaclient.Config) (chosen []*deadRecord, err error) {
+	all, err := sinkkafka.ReadDeadRecords(ctx, k)
+	if err != nil {
+		return nil, err
+	}
 	found := make([]bool, len(f.ids))
-	byPlace := map[string]*deadRecord{}
-	err = dead(ctx, k, func(r *deadRow) error {
-		named := len(f.ids) == 0
+	for _, d := range all {
+		meant := len(f.ids) == 0
 		for i, id := range f.ids {
-			if r.is(id) {
-				named, found[i] = true, true
+			if named(d, id) {
+				meant, found[i] = true, true
 			}
 		}
-		if !named || !f.filter.passes(&r.DeadLetter) || r.State != openState && !f.again {
-			return nil
+		if meant && f.filter.passes(d) && (f.again || d.State() == sinkkafka.Unhandled) {
+			chosen = append(chosen, &deadRecord{DeadRecord: d})
 		}
-		key := place(&r.DeadLetter) + r.Incarnation
-		if byPlace[key] == nil {
-			byPlace[key] = &deadRecord{}
-			chosen = append(chosen, byPlace[key])
-		}
-		byPlace[key].rows = append(byPlace[key].rows, r)
-		return nil
-	})
-	if i := slices.Index(found, false); err == nil && i >= 0 {
-		err = fail(exitNotFound, fmt.Errorf("there is no dead letter %s; see tidewatch dlq ls", f.ids[i]))
 	}
-	return chosen, err
+	if i := slices.Index(found, false); i >= 0 {
+		return nil, fail(exitNotFound, fmt.Errorf("there is no dead letter %s; see tidewatch dlq ls --state all", f.ids[i]))
+	}
+	return chosen, nil
 }
 
 // handle sends records again if that is asked for, and notes it beside the letters.
@@ -142,11 +140,11 @@ func (f *handleFlags) handle(ctx context.Context, k kafkaclient.Config, chosen [
 	var notes []sinkkafka.Record
 	var of []*deadRecord
 	for _, d := range chosen {
-		for _, r := range d.rows {
-			if d.err == nil {
-				notes = append(notes, sinkkafka.HandlingRecord(&r.placed, sinkkafka.Handling{State: f.state, By: by, Note: f.note, SentTo: d.sentTo}))
-				of = append(of, d)
-			}
+		if d.err != nil {
+			continue
+		}
+		for _, n := range sinkkafka.HandlingRecords(d.DeadRecord, sinkkafka.Handling{State: f.state, By: by, Note: f.note, SentTo: d.sentTo}) {
+			notes, of = append(notes, n), append(of, d)
 		}
 	}
 	_, errs := client.Send(ctx, notes)
@@ -167,7 +165,7 @@ func resend(ctx context.Context, client *sinkkafka.Client, k kafkaclient.Config,
 	var records []sinkkafka.Record
 	var of []*deadRecord
 	for _, d := range chosen {
-		rec, err := retryOf(ctx, k, topics, &d.rows[0].DeadLetter)
+		rec, err := retryOf(ctx, k, topics, d.DeadRecord)
 		if err != nil {
 			d.err = err
 			continue
@@ -201,7 +199,7 @@ func topicsOf(ctx context.Context, k kafkaclient.Config) (kadm.TopicDetails, err
 }
 
 // retryOf is the record as it was, marked. A letter that holds a part of the record only is completed from the log.
-func retryOf(ctx context.Context, k kafkaclient.Config, topics kadm.TopicDetails, d *sinkkafka.DeadLetter) (sinkkafka.Record, error) {
+func retryOf(ctx context.Context, k kafkaclient.Config, topics kadm.TopicDetails, d *sinkkafka.DeadRecord) (sinkkafka.Record, error) {
 	if d.Topic == "" || d.Partition < 0 || d.Offset < 0 {
 		return sinkkafka.Record{}, errors.New("the letter does not say where its record came from")
 	}
@@ -211,7 +209,7 @@ func retryOf(ctx context.Context, k kafkaclient.Config, topics kadm.TopicDetails
 	}
 	rec := sinkkafka.Record{
 		Topic: d.Topic, Partition: d.Partition, Key: d.Key, Value: d.Raw,
-		Headers: []kgo.RecordHeader{{Key: sinkkafka.HeaderRetryOf, Value: []byte(place(d))}},
+		Headers: []kgo.RecordHeader{{Key: sinkkafka.HeaderRetryOf, Value: []byte(d.Place())}},
 	}
 	if d.Size > len(d.Raw) {
 		r, err := sinkkafka.Find(ctx, k, d.Topic, d.Partition, d.Offset)
@@ -235,11 +233,11 @@ func (a *app) tellHandled(f *handleFlags, chosen []*deadRecord) error {
 		case f.dryRun:
 			outcome = "would be " + f.state
 		}
-		row := map[string]any{"record": place(&d.rows[0].DeadLetter), "letters": len(d.rows), "outcome": outcome, "sent_to": d.sentTo}
-		l.add(row, place(&d.rows[0].DeadLetter), strconv.Itoa(len(d.rows)), outcome, d.sentTo)
+		row := map[string]any{"record": d.Place(), "letters": len(d.Rejections), "outcome": outcome, "sent_to": d.sentTo}
+		l.add(row, d.Place(), strconv.Itoa(len(d.Rejections)), outcome, d.sentTo)
 	}
 	if len(chosen) == 0 && !a.quiet {
-		fmt.Fprintln(a.errs, "no open dead letters are chosen")
+		fmt.Fprintln(a.errs, "no open records are chosen")
 	}
 	if err := a.print(l); err != nil {
 		return err

@@ -42,6 +42,7 @@ func fakeKafka(t testing.TB) string {
 	at := stream.TimeOf(fakeNow)
 	broken := stream.Rejected{Offset: 4, Timestamp: at, Key: []byte("web-7"), Raw: []byte("{broken"), Reason: "invalid_json"}
 	bury("first", "events", 1, broken)
+	broken.Reason = "invalid_time"
 	bury("second", "events", 1, broken)
 	missing := stream.Rejected{Offset: 7, Timestamp: at, Raw: []byte("{}"), Reason: "missing_field"}
 	bury("first", "events", 0, missing)

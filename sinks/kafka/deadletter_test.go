@@ -14,18 +14,18 @@ import (
 )
 
 // letters reads the dead letters of a pipeline: a shared broker has those of other tests, too.
-func (e *env) letters(t testing.TB, pipeline string) (ds []DeadLetter) {
+func (e *env) letters(t testing.TB, pipeline string) (ds []*DeadRecord) {
 	t.Helper()
-	err := ReadDeadLetters(testContext(t), e.config(), func(d DeadLetter) error {
-		if d.Pipeline == pipeline {
-			ds = append(ds, d)
-		}
-		return nil
-	})
+	all, err := ReadDeadRecords(testContext(t), e.config())
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.SortStableFunc(ds, func(a, b DeadLetter) int { return int(a.Offset - b.Offset) })
+	for _, d := range all {
+		if slices.ContainsFunc(d.Rejections, func(r Rejection) bool { return r.Pipeline == pipeline }) {
+			ds = append(ds, d)
+		}
+	}
+	slices.SortStableFunc(ds, func(a, b *DeadRecord) int { return int(a.Offset - b.Offset) })
 	return ds
 }
 
@@ -72,31 +72,20 @@ func TestDeadLettersComeBackAsTheyWere(t *testing.T) {
 			t.Fatalf("%d letters, want 4", len(ds))
 		}
 		d := ds[0]
-		if d.Topic != "in" || d.Partition != 3 || d.Offset != 5 || d.Reason != "invalid_json: é" || d.Timestamp != at.String() || d.Size != 3000 ||
-			string(d.Key) != "k" || !bytes.Equal(d.Raw, binary) || d.Incarnation == ds[1].Incarnation || d.Written.IsZero() {
-			t.Fatalf("%s/%d/%d: %s, %d of %d bytes", d.Topic, d.Partition, d.Offset, d.Reason, len(d.Raw), d.Size)
+		if d.Topic != "in" || d.Partition != 3 || d.Offset != 5 || len(d.Rejections) != 1 || d.Rejections[0].Reason != "invalid_json: é" || d.Timestamp != at.String() || d.Size != 3000 ||
+			string(d.Key) != "k" || !bytes.Equal(d.Raw, binary) || d.Incarnation == ds[1].Incarnation || d.Rejections[0].Written.IsZero() {
+			t.Fatalf("%s/%d/%d: %s, %d of %d bytes", d.Topic, d.Partition, d.Offset, d.Rejections[0].Reason, len(d.Raw), d.Size)
 		}
 		d = ds[2] // what no broker takes whole is cut, and says so
-		if d.Offset != 6 || d.Size != len(long) || len(d.Raw) != wholeBytes || !bytes.HasPrefix(long, d.Raw) || len(d.Reason) > reasonBytes ||
-			strings.ToValidUTF8(d.Reason, "") != d.Reason {
-			t.Fatalf("offset %d, size %d, %d bytes, reason of %d", d.Offset, d.Size, len(d.Raw), len(d.Reason))
+		reason := d.Rejections[0].Reason
+		if d.Offset != 6 || d.Size != len(long) || len(d.Raw) != wholeBytes || !bytes.HasPrefix(long, d.Raw) || len(reason) > reasonBytes ||
+			strings.ToValidUTF8(reason, "") != reason {
+			t.Fatalf("offset %d, size %d, %d bytes, reason of %d", d.Offset, d.Size, len(d.Raw), len(reason))
 		}
 		if d = ds[3]; d.Offset != 7 || len(d.Raw) != 0 || d.Size != 0 {
 			t.Fatalf("%+v", d)
 		}
 	})
-}
-
-func TestReadingDeadLettersMayStop(t *testing.T) {
-	e := newEnv(t, newCluster(t).ListenAddrs())
-	e.create(t, DeadLetterTopic, 1)
-	bury(t, e, "p", task, stream.Rejected{Offset: 1}, stream.Rejected{Offset: 2})
-	enough := errors.New("enough")
-	n := 0
-	err := ReadDeadLetters(testContext(t), e.config(), func(DeadLetter) error { n++; return enough })
-	if !errors.Is(err, enough) || n != 1 {
-		t.Fatal(n, err)
-	}
 }
 
 func TestDeletedDeadLetters(t *testing.T) {

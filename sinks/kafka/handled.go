@@ -1,13 +1,11 @@
 package kafka
 
 import (
-	"context"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/tidewatch/tidewatch/internal/kafkaclient"
 )
 
 // Headers of a note: a record without a value on DeadLetterTopic, behind the letter in the same partition, that says what
@@ -22,13 +20,14 @@ const (
 // HeaderRetryOf is on a record that was sent again: the place of the rejected one, TOPIC/PARTITION/OFFSET.
 const HeaderRetryOf = "tidewatch.retry_of"
 
-// What can be done about a dead letter.
+// The states of a rejected record.
 const (
-	Retried = "retried" // its record was sent to its topic again
-	Dropped = "dropped" // nobody needs it
+	Unhandled = "open"    // nothing was done about it
+	Retried   = "retried" // it was sent to its topic again
+	Dropped   = "dropped" // nobody needs it
 )
 
-// Handling is what was done about a dead letter, and by whom.
+// Handling is what was done about a rejected record, and by whom.
 type Handling struct {
 	State  string    `json:"state"` // Retried or Dropped
 	By     string    `json:"by"`
@@ -37,63 +36,48 @@ type Handling struct {
 	At     time.Time `json:"at"`                // the broker's
 }
 
-// Handled knows what was done about the letters of a topic.
-type Handled struct{ notes map[letterID]Handling }
-
-// Of is what was done last about a letter, nil if nothing was.
-func (h *Handled) Of(d *DeadLetter) *Handling {
-	if n, ok := h.notes[d.id()]; ok && d.Offset >= 0 {
-		return &n
-	}
-	return nil
-}
-
-// ReadHandled reads what was done about the letters that are on the topic now. Errors are Retry where the cluster is away.
-func ReadHandled(ctx context.Context, c kafkaclient.Config) (*Handled, error) {
-	h := &Handled{notes: map[letterID]Handling{}}
-	return h, eachRecord(ctx, c, func(r *kgo.Record) error {
-		if !isNote(r) {
-			return nil
+// HandlingRecords are the notes that h was done about a record, one for each of its letters, to be sent by Client.Send. At is
+// ignored.
+func HandlingRecords(d *DeadRecord, h Handling) (notes []Record) {
+	for i := range d.Rejections {
+		l := &d.Rejections[i]
+		all := []kgo.RecordHeader{{Key: headerHandled, Value: []byte(h.State)}, {Key: headerBy, Value: []byte(cut(h.By))}}
+		if h.Note != "" {
+			all = append(all, kgo.RecordHeader{Key: headerNote, Value: []byte(cut(h.Note))})
 		}
-		d := letter(r)
-		n := Handling{At: r.Timestamp.UTC()}
-		for _, x := range r.Headers {
-			switch v := string(x.Value); x.Key {
-			case headerHandled:
-				n.State = v
-			case headerBy:
-				n.By = v
-			case headerNote:
-				n.Note = v
-			case headerSentTo:
-				n.SentTo = v
-			}
+		if h.SentTo != "" {
+			all = append(all, kgo.RecordHeader{Key: headerSentTo, Value: []byte(h.SentTo)})
 		}
-		h.notes[d.id()] = n
-		return nil
-	})
-}
-
-// HandlingRecord is the note that h was done about a letter, to be sent by Client.Send. At is ignored.
-func HandlingRecord(l *PlacedLetter, h Handling) Record {
-	all := []kgo.RecordHeader{{Key: headerHandled, Value: []byte(h.State)}, {Key: headerBy, Value: []byte(cut(h.By))}}
-	if h.Note != "" {
-		all = append(all, kgo.RecordHeader{Key: headerNote, Value: []byte(cut(h.Note))})
+		all = append(all,
+			kgo.RecordHeader{Key: headerPipeline, Value: []byte(l.Pipeline)},
+			kgo.RecordHeader{Key: headerTopic, Value: []byte(d.Topic)},
+			kgo.RecordHeader{Key: headerIncarnation, Value: []byte(d.Incarnation)},
+			kgo.RecordHeader{Key: headerPartition, Value: []byte(strconv.Itoa(int(d.Partition)))},
+			kgo.RecordHeader{Key: HeaderOffset, Value: []byte(strconv.FormatInt(d.Offset, 10))})
+		notes = append(notes, Record{Topic: DeadLetterTopic, Partition: l.ID.Partition, Headers: all})
 	}
-	if h.SentTo != "" {
-		all = append(all, kgo.RecordHeader{Key: headerSentTo, Value: []byte(h.SentTo)})
-	}
-	return Record{Topic: DeadLetterTopic, Partition: l.AtPartition, Headers: append(all, l.placeHeaders()...)}
+	return notes
 }
 
 func cut(text string) string { return strings.ToValidUTF8(text[:min(len(text), reasonBytes)], "") }
 
-// isNote tells a note from a letter.
-func isNote(r *kgo.Record) bool {
-	for _, h := range r.Headers {
-		if h.Key == headerHandled {
-			return true
+// handlingOf reads a note; nil if the record is a letter.
+func handlingOf(r *kgo.Record) *Handling {
+	h, note := &Handling{At: r.Timestamp.UTC()}, false
+	for _, x := range r.Headers {
+		switch v := string(x.Value); x.Key {
+		case headerHandled:
+			h.State, note = v, true
+		case headerBy:
+			h.By = v
+		case headerNote:
+			h.Note = v
+		case headerSentTo:
+			h.SentTo = v
 		}
 	}
-	return false
+	if !note {
+		return nil
+	}
+	return h
 }

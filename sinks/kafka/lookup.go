@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -111,14 +112,35 @@ func spanOf(ctx context.Context, client *kgo.Client, topic string, partition int
 	return span{partition, start.Offset, end.Offset}, nil
 }
 
-// FindLetter reads one dead letter by its place on DeadLetterTopic.
-func FindLetter(ctx context.Context, c kafkaclient.Config, partition int32, offset int64) (PlacedLetter, error) {
-	r, err := Find(ctx, c, DeadLetterTopic, partition, offset)
+// beforeRecord is by how much clocks may differ: a letter can seem that much older than its record.
+const beforeRecord = time.Minute
+
+// FindDeadRecord reads the record that a letter is about, by the letter's place on DeadLetterTopic, with everything that is
+// known of it: all its letters, and what was done about them. One that is not there is an error that wraps ErrNoRecord.
+func FindDeadRecord(ctx context.Context, c kafkaclient.Config, id LetterID) (*DeadRecord, error) {
+	r, err := Find(ctx, c, DeadLetterTopic, id.Partition, id.Offset)
 	if err != nil {
-		return PlacedLetter{}, err
+		return nil, err
 	}
-	if isNote(r) {
-		return PlacedLetter{}, fmt.Errorf("find dead letter %d-%d: it is a note about one: %w", partition, offset, ErrNoRecord)
+	asked, handling := letter(r)
+	if handling != nil {
+		return nil, fmt.Errorf("find dead letter %s: it is a note about one: %w", id, ErrNoRecord)
 	}
-	return PlacedLetter{letter(r), partition, offset}, nil
+	since := asked.Rejections[0].Written // no letter about a record is older than the record
+	if at, err := time.Parse(time.RFC3339Nano, asked.Timestamp); err == nil && at.Before(since) {
+		since = at
+	}
+	g := newGathering()
+	err = recordsSince(ctx, c, since.Add(-beforeRecord), func(r *kgo.Record) error {
+		if d, _ := letter(r); d.id() == asked.id() && (d.Offset >= 0 || d.Rejections[0].ID == id) {
+			g.take(r)
+		}
+		return nil
+	})
+	d := g.records[asked.id()]
+	if d == nil { // it has just been deleted
+		d = asked
+	}
+	g.note(d)
+	return d, err
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -16,75 +15,31 @@ import (
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// DeadLetter is a dead letter as it is read back.
-type DeadLetter struct {
-	Pipeline    string    `json:"pipeline"`
-	Topic       string    `json:"topic"`
-	Incarnation string    `json:"incarnation,omitempty"` // the topic's id
-	Partition   int32     `json:"partition"`             // -1 if the letter does not say
-	Offset      int64     `json:"offset"`                // -1 if the letter does not say
-	Reason      string    `json:"reason"`
-	Timestamp   string    `json:"timestamp"` // the broker's, of the record; RFC 3339
-	Written     time.Time `json:"written"`
-	Key         []byte    `json:"key,omitempty"`
-	Raw         []byte    `json:"raw"`
-	Size        int       `json:"size"` // length of the record's value; more than Raw has where that was cut
-}
-
-// letterID is what two letters of one rejection have in common.
-type letterID struct {
-	pipeline, topic, incarnation string
-	partition                    int32
-	offset                       int64
-}
-
 // idle is how long the reading of dead letters waits for a record before it asks whether there still is one.
 const idle = 2 * time.Second
 
 // patience is how often in a row it asks.
 const patience = 10
 
-// id is what two letters of one rejection have in common.
-func (d *DeadLetter) id() letterID {
-	return letterID{d.Pipeline, d.Topic, d.Incarnation, d.Partition, d.Offset}
-}
-
-// placeHeaders are the headers that id is read from.
-func (d *DeadLetter) placeHeaders() []kgo.RecordHeader {
-	return []kgo.RecordHeader{
-		{Key: headerPipeline, Value: []byte(d.Pipeline)},
-		{Key: headerTopic, Value: []byte(d.Topic)},
-		{Key: headerIncarnation, Value: []byte(d.Incarnation)},
-		{Key: headerPartition, Value: []byte(strconv.Itoa(int(d.Partition)))},
-		{Key: HeaderOffset, Value: []byte(strconv.FormatInt(d.Offset, 10))},
-	}
-}
-
-// ReadDeadLetters calls f with every dead letter that is on the topic now, partition by partition, oldest first. Repeats
-// are dropped. A topic that does not exist holds none. An error of f ends the reading and is returned as it is. Errors are
-// Retry where the cluster is away.
-func ReadDeadLetters(ctx context.Context, c kafkaclient.Config, f func(DeadLetter) error) error {
-	return ReadPlacedLetters(ctx, c, func(l PlacedLetter) error { return f(l.DeadLetter) })
-}
-
-// ReadPlacedLetters is ReadDeadLetters that also tells where each letter lies.
-func ReadPlacedLetters(ctx context.Context, c kafkaclient.Config, f func(PlacedLetter) error) error {
-	seen := map[letterID]bool{}
-	return eachRecord(ctx, c, func(r *kgo.Record) error {
-		if isNote(r) {
-			return nil
+// ReadDeadRecords reads all rejected records whose letters are on the topic now, in the order of their first letters,
+// partition by partition. A topic that does not exist holds none. Errors are Retry where the cluster is away.
+func ReadDeadRecords(ctx context.Context, c kafkaclient.Config) ([]*DeadRecord, error) {
+	g := newGathering()
+	var all []*DeadRecord
+	err := recordsSince(ctx, c, time.Time{}, func(r *kgo.Record) error {
+		if d, news := g.take(r); news && len(d.Rejections) == 1 {
+			all = append(all, d)
 		}
-		d := letter(r)
-		if d.Offset >= 0 && seen[d.id()] {
-			return nil
-		}
-		seen[d.id()] = true
-		return f(PlacedLetter{d, r.Partition, r.Offset})
+		return nil
 	})
+	for _, d := range all {
+		g.note(d)
+	}
+	return all, err
 }
 
-// eachRecord calls f with all records of the topic, letters and notes.
-func eachRecord(ctx context.Context, c kafkaclient.Config, f func(*kgo.Record) error) error {
+// recordsSince calls f with the records of the topic, letters and notes, but those that the brokers know to be older.
+func recordsSince(ctx context.Context, c kafkaclient.Config, since time.Time, f func(*kgo.Record) error) error {
 	opts, err := c.Options(nil)
 	if err != nil {
 		return err
@@ -98,7 +53,19 @@ func eachRecord(ctx context.Context, c kafkaclient.Config, f func(*kgo.Record) e
 	if err != nil {
 		return err
 	}
+	var from kadm.ListedOffsets
+	if !since.IsZero() && len(spans) > 0 {
+		if from, err = kadm.NewClient(client).ListOffsetsAfterMilli(ctx, since.UnixMilli(), DeadLetterTopic); err != nil {
+			return kafkaclient.Mark(fmt.Errorf("ask for dead letters since %s: %w", since.Format(time.RFC3339), err))
+		}
+	}
 	for _, s := range spans {
+		if o, ok := from.Lookup(DeadLetterTopic, s.partition); ok && o.Err == nil {
+			s.start = max(s.start, o.Offset)
+		}
+		if s.start >= s.end {
+			continue
+		}
 		if err := readSpan(ctx, opts, s, f); err != nil {
 			return err
 		}
@@ -195,40 +162,4 @@ func retired(ctx context.Context, client *kgo.Client, s span) (bool, error) {
 	}
 	start, ok := first.Lookup(DeadLetterTopic, s.partition)
 	return !ok || start.Err == nil && start.Offset >= s.end, nil
-}
-
-// letter reads the headers; one that is missing leaves its field empty.
-func letter(r *kgo.Record) DeadLetter {
-	d := DeadLetter{Key: r.Key, Raw: r.Value, Size: len(r.Value), Written: r.Timestamp.UTC(), Partition: -1, Offset: -1}
-	for _, h := range r.Headers {
-		v := string(h.Value)
-		switch h.Key {
-		case headerPipeline:
-			d.Pipeline = v
-		case headerTopic:
-			d.Topic = v
-		case headerIncarnation:
-			d.Incarnation = v
-		case headerReason:
-			d.Reason = v
-		case headerTimestamp:
-			d.Timestamp = v
-		case headerPartition:
-			d.Partition = int32(number(v, 32, -1))
-		case HeaderOffset:
-			d.Offset = number(v, 64, -1)
-		case headerSize:
-			d.Size = int(number(v, 32, int64(len(r.Value))))
-		}
-	}
-	return d
-}
-
-// number reads a header, or is otherwise.
-func number(text string, bits int, otherwise int64) int64 {
-	n, err := strconv.ParseInt(text, 10, bits)
-	if err != nil {
-		return otherwise
-	}
-	return n
 }
