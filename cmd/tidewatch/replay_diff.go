@@ -81,6 +81,7 @@ func (a *app) runDiff(ctx context.Context, f *replayFlags, d *replayedDiff) erro
 		return err
 	}
 	bar = a.bar(sides * in.size)
+	through := stream.MaxTime
 	for side, plan := range d.plans {
 		r := &engine.Local{
 			Clock: clock.System{}, Decide: d.alerts[side].decide,
@@ -93,11 +94,14 @@ func (a *app) runDiff(ctx context.Context, f *replayFlags, d *replayedDiff) erro
 				return err
 			},
 		}
-		if _, err := r.Run(ctx, plan, in.of(plan)); err != nil {
+		res, err := r.Run(ctx, plan, in.of(plan))
+		if err != nil {
 			return fmt.Errorf("replay what runs %s the change: %w", sideNames[side], err)
 		}
+		through = min(through, res.CompleteThrough)
 	}
 	_ = bar.Finish()
+	a.say("judged through " + through.String())
 	return nil
 }
 
