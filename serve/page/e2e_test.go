@@ -176,6 +176,14 @@ func TestPipelinesToTheRecord(t *testing.T) {
 	b.sees("time is no time")
 	b.click(`tbody tr`)
 	b.sees(`"time": "yesterday"`)
+	b.sees("time is missing") // the record is one entry, with everybody who rejected it
+	b.wait(`document.querySelectorAll('.rejections li').length === 2 && document.querySelectorAll('tr.link').length === 1`)
+	b.click(`.segments button:nth-child(2)`)
+	b.wait(`document.querySelectorAll('tr.link').length === 1`)
+	b.sees("retried")
+	b.click(`tbody tr`)
+	b.sees("retried by grace")
+	b.sees("now metrics/0/900")
 	b.load("/pipelines?tab=ledger")
 	b.sees("offsets are accounted for")
 	b.clean()
@@ -237,7 +245,7 @@ func TestTokenIsAskedFor(t *testing.T) {
 func TestEveryPageFitsAndIsLabelled(t *testing.T) {
 	a := newAPI(t, world())
 	b := open(t, a.server.URL, "/", 1440, 800)
-	for _, path := range []string{"/", "/hosts", "/hosts/web-1", "/security?attack=a1", "/alerts", "/alerts/a1", "/pipelines", "/pipelines?tab=ledger", "/pipelines?tab=letters&letter=0-7", "/pipelines/host-cpu", "/pipelines/host-cpu?tab=source"} {
+	for _, path := range []string{"/", "/hosts", "/hosts/web-1", "/security?attack=a1", "/alerts", "/alerts/a1", "/pipelines", "/pipelines?tab=ledger", "/pipelines?tab=letters&letter=0-7", "/pipelines?tab=letters&state=all&letter=0-9", "/pipelines/host-cpu", "/pipelines/host-cpu?tab=source"} {
 		for _, width := range []int{360, 800, 1440} {
 			b.must(b.Resize(b.ctx, width, 800))
 			b.load(path)

@@ -72,13 +72,24 @@ func world() map[string]answer {
 		"/ledger": always(object{"items": []any{object{
 			"task": "x", "pipeline": "host-cpu", "stage": "", "topic": "metrics", "partition": 0, "epoch": 9, "first": 0, "offset": 1000, "ledger": object{"counted": 990, "rejected": 10}, "difference": 0,
 		}}, "total": object{"counted": 990, "rejected": 10}, "difference": 0}),
-		"/dead-letters": always(object{"items": []any{letter()}, "scanned": 1, "on_topic": 1}),
-		"/dead-letters/0-7": func(url.Values) (int, any) {
-			l := letter()
-			l["key"], l["value"], l["encoding"] = nil, `{"time":"yesterday","name":"cpu"}`, "utf-8"
-			return http.StatusOK, l
+		"/dead-letters": func(q url.Values) (int, any) {
+			items := []any{letter()}
+			switch q.Get("state") {
+			case "handled":
+				items = []any{handledLetter()}
+			case "all":
+				items = append(items, handledLetter())
+			}
+			return http.StatusOK, object{"items": items, "scanned": 4, "on_topic": 4}
 		},
+		"/dead-letters/0-7": always(withBytes(letter())),
+		"/dead-letters/0-9": always(withBytes(handledLetter())),
 	}
+}
+
+func withBytes(l object) object {
+	l["key"], l["value"], l["encoding"] = nil, `{"time":"yesterday","name":"cpu"}`, "utf-8"
+	return l
 }
 
 // nothing is an API of a server that has just been started, without pipelines.
@@ -198,5 +209,17 @@ func pipelineDetail(name string, output object) object {
 func letter() object {
 	return object{
 		"id": "0-7", "pipeline": "host-cpu", "topic": "metrics", "partition": 0, "offset": 512, "reason": "time is no time", "timestamp": at(time.Minute), "written": at(time.Minute), "size": 33, "preview": `{"time":"yesterday"`,
+		"state": "open", "rejections": []object{
+			{"id": "0-7", "pipeline": "host-cpu", "reason": "time is no time", "written": at(time.Minute)},
+			{"id": "0-8", "pipeline": "host-memory", "reason": "time is missing", "written": at(time.Minute)},
+		},
 	}
+}
+
+// handledLetter was sent to its topic again.
+func handledLetter() object {
+	l, done := letter(), object{"state": "retried", "by": "grace", "at": at(30 * time.Second), "sent_to": "metrics/0/900"}
+	l["id"], l["state"], l["handled"] = "0-9", "retried", done
+	l["rejections"] = []object{{"id": "0-9", "pipeline": "host-cpu", "reason": "time is no time", "written": at(time.Minute), "handled": done}}
+	return l
 }

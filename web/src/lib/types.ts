@@ -216,17 +216,34 @@ export interface LedgerAnswer {
   difference: number;
 }
 
-export interface Letter {
+export interface Handling {
+  state: 'retried' | 'dropped';
+  by: string;
+  at: Instant;
+  note?: string;
+  sent_to?: string;
+}
+
+export interface Rejection {
   id: string;
   pipeline: string;
+  reason: string;
+  written: Instant;
+  handled?: Handling;
+}
+
+export interface Letter {
+  id: string;
   topic: string;
   partition: number;
   offset: number;
-  reason: string;
   timestamp: Instant;
   written: Instant;
   size: number;
   preview: string;
+  state: 'open' | 'retried' | 'dropped';
+  handled?: Handling;
+  rejections: Rejection[];
 }
 
 export interface LetterDetail extends Letter {
