@@ -237,6 +237,29 @@ func anchors(text string) (all []string) {
 	return all
 }
 
+// shows reports targets that show something and are not in the README.
+func shows(r *repository) []string {
+	makefile, err := os.ReadFile(filepath.Join(r.root, "Makefile"))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	readme, err := os.ReadFile(filepath.Join(r.root, "README.md"))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	targets := regexp.MustCompile(`(?m)^(show-[a-z-]+):`).FindAllStringSubmatch(string(makefile), -1)
+	if len(targets) == 0 {
+		return []string{"the Makefile has no targets that show something: the rule would pass on nothing"}
+	}
+	var offences []string
+	for _, m := range targets {
+		if !strings.Contains(string(readme), "`make "+m[1]+"`") {
+			offences = append(offences, "README.md does not say what `make "+m[1]+"` shows")
+		}
+	}
+	return offences
+}
+
 func TestDocumentRulesFindOffences(t *testing.T) {
 	r := one(t, "stream", "stream/batch.go", "package stream\ntype Batch struct{ Cols []int }\nfunc (*Batch) Len() int { return 0 }\nfunc SlotOf() {}\n")
 	r.root = t.TempDir()
@@ -245,8 +268,8 @@ func TestDocumentRulesFindOffences(t *testing.T) {
 		"```\n`stream/gone.go`\n```\n" +
 		"# A `b`, C\n# A b c\n```\n# Fenced\n```\n" +
 		"[here](stream/batch.go#L1) [there](stream/gone.go#x) [away](https://example.org) [down](#a-b-c-1) [no](#fenced) [beside](README.md#a-b-c)\n" +
-		"[lost](README.md#x) <img src=\"stream/gone.png\"> <source srcset=\"stream/batch.go\">\n"
-	for file, content := range map[string]string{"README.md": text, "stream/batch.go": "// see /wo" + "rk/main and a/wo" + "rk/b\n", "CHANGELOG.md": "`stream/gone.go`"} {
+		"`make show-a`\n[lost](README.md#x) <img src=\"stream/gone.png\"> <source srcset=\"stream/batch.go\">\n"
+	for file, content := range map[string]string{"README.md": text, "stream/batch.go": "// see /wo" + "rk/main and a/wo" + "rk/b\n", "CHANGELOG.md": "`stream/gone.go`", "Makefile": "show-a: b\nshow-b:\n"} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(r.root, file)), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -261,6 +284,9 @@ func TestDocumentRulesFindOffences(t *testing.T) {
 	}
 	if got := links(r); len(got) != 4 {
 		t.Errorf("links: %q", got)
+	}
+	if got := shows(r); len(got) != 1 {
+		t.Errorf("shows: %q", got)
 	}
 	if got := machines(r); len(got) != 1 {
 		t.Errorf("machines: %q", got)

@@ -150,6 +150,7 @@ func TestRepository(t *testing.T) {
 		"documents name what exists":    documents,
 		"links lead somewhere":          links,
 		"the reference is complete":     contracts,
+		"the README lists what shows":   shows,
 	}
 	for name, rule := range rules {
 		t.Run(name, func(t *testing.T) {
