@@ -38,12 +38,28 @@ func (w *worker) measureSelf(ctx context.Context, client *kgo.Client) error {
 			if err != nil {
 				return err
 			}
-			points = append(points, more...)
+			points = append(points, append(more, unready(ctx, w.view.checks)...)...) // the checks are there before the API
 		}
 		if err := sendPoints(ctx, client, points, now, &labels); err != nil {
 			return err
 		}
 	}
+}
+
+// unready is the number of checks of /readyz that fail, tasks aside; none if there are none.
+func unready(ctx context.Context, checks map[string]func(context.Context) error) []host.Point {
+	ctx, cancel := context.WithTimeout(ctx, demoEvery)
+	defer cancel()
+	failing := 0
+	for _, check := range checks {
+		if check(ctx) != nil {
+			failing++
+		}
+	}
+	if failing == 0 {
+		return nil
+	}
+	return []host.Point{{Name: "tidewatch.checks.failing", Kind: "gauge", Unit: "{check}", Value: float64(failing)}}
 }
 
 // selfMeter makes figures of what tasks and API show. Used from one goroutine.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -110,6 +111,19 @@ func TestArchiveClaimsWhereAFileEnds(t *testing.T) {
 	m.measure([]engine.TaskStatus{*s}, selfAt)
 	read(s, 5, stream.BucketCounted)
 	if got := pointsText(m.measure([]engine.TaskStatus{*s}, selfAt.Add(time.Hour))); strings.Contains(got, "claim") {
+		t.Error(got)
+	}
+}
+
+// TestFailingChecksAreCounted, and nothing is sent while all is well.
+func TestFailingChecksAreCounted(t *testing.T) {
+	answer := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
+	checks := map[string]func(context.Context) error{"Redis": answer(nil), "Postgres": answer(nil)}
+	if got := pointsText(unready(t.Context(), checks)); got != "" {
+		t.Error(got)
+	}
+	checks["Redis"], checks["content of Redis"] = answer(errRefill), answer(errRefill)
+	if got := pointsText(unready(t.Context(), checks)); got != "checks.failing 2" {
 		t.Error(got)
 	}
 }
