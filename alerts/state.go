@@ -82,6 +82,34 @@ func (o *Operator) Restore(r *stream.StateReader) error {
 	return r.Err()
 }
 
+// Inherit implements stream.Heir: alerts that are pending or firing stay so until the first window behind the cut is judged,
+// with their ids. Between the state and the cut nothing is known: as long as that, a condition that held goes on to hold.
+// Each alert gets a transition without a change of state at the cut, which names the version that it belongs to now.
+func (o *Operator) Inherit(r *stream.StateReader, cut stream.Time) error {
+	if err := o.Restore(r); err != nil {
+		return err
+	}
+	gap := time.Duration(0)
+	if o.judged != stream.NoTime {
+		gap = cut.Sub(o.judged)
+	}
+	o.judged, o.final, o.forgotten, o.isOpen = cut, stream.NoTime, stream.NoTime, false
+	o.touches, o.changes = nil, nil
+	for _, key := range slices.Sorted(maps.Keys(o.groups)) {
+		g := o.groups[key]
+		e := g.current()
+		if e == nil {
+			o.kept[g.slot]--
+			delete(o.groups, key)
+			continue
+		}
+		g.episodes, e.rows = []*episode{e}, nil
+		e.status.Held, e.seen, e.at = e.status.Held.Add(gap), cut, cut
+		o.note(g, e, transitionOf{from: e.state, window: e.shown.window, holds: true, value: e.shown.value, evidence: []Evidence{}})
+	}
+	return nil
+}
+
 func enterSection(r *stream.StateReader, name string) error {
 	if version, ok := r.Section(name); !ok || version != stateVersion {
 		return fmt.Errorf("restore alerts: section %s has version %d, want %d", name, version, stateVersion)

@@ -22,7 +22,10 @@ type chain struct {
 	decisions []stream.Decision
 	keys      *keySample   // nil if nothing is to be verified
 	view      stream.Batch // of an output that sees leading columns only
-	muted     bool         // while a task replays, its decisions are in the store already
+	gate      int          // the step whose windows are cut, counted from one; 0 if there is none
+	span      span
+	rows      *stream.Batch // scratch: those of a batch that are within the span
+	muted     bool          // while a task replays, its decisions are in the store already
 }
 
 // node is the emitter of one step: it delivers to the outputs of the step and to the next one.
@@ -32,7 +35,7 @@ type node struct {
 }
 
 func newChain(steps []Step, outputs []Output) (*chain, error) {
-	c := &chain{steps: steps, outputs: outputs, taps: make([][]int, len(steps)+1), nodes: make([]node, len(steps)+1)}
+	c := &chain{span: wholeTime(), steps: steps, outputs: outputs, taps: make([][]int, len(steps)+1), nodes: make([]node, len(steps)+1)}
 	names := []string{"source"}
 	for _, s := range steps {
 		names = append(names, s.Name)
@@ -60,6 +63,10 @@ func (c *chain) process(ctx context.Context, b *stream.Batch) error {
 func (c *chain) advance(ctx context.Context, to stream.Advance) error {
 	c.ctx = ctx
 	for i, s := range c.steps {
+		to, told := c.span.advance(to, c.gate > 0 && i >= c.gate)
+		if !told {
+			continue
+		}
 		if err := s.Operator.Advance(to, &c.nodes[i+1]); err != nil {
 			return fmt.Errorf("advance step %s: %w", s.Name, err)
 		}
@@ -89,7 +96,7 @@ func (c *chain) publish(ctx context.Context, at stream.Version) error {
 
 // Emit implements stream.Emitter.
 func (n *node) Emit(b *stream.Batch) error {
-	if b.Len() == 0 {
+	if b.Len() == 0 || n.step == n.c.gate && n.c.span.outside(b) {
 		return nil
 	}
 	for _, i := range n.c.taps[n.step] {
@@ -97,7 +104,11 @@ func (n *node) Emit(b *stream.Batch) error {
 		if !slices.Contains(o.Phases, b.Phase) {
 			continue
 		}
-		if err := o.Sink.Write(n.c.ctx, n.c.leading(o, b)); err != nil {
+		rows := n.c.within(b)
+		if rows.Len() == 0 {
+			continue
+		}
+		if err := o.Sink.Write(n.c.ctx, n.c.leading(o, rows)); err != nil {
 			return fmt.Errorf("write output %s: %w", o.Name, err)
 		}
 	}
@@ -158,9 +169,9 @@ func (c *chain) grids() (gs stream.Grids) {
 // due is the next point at which an operator has something to decide.
 func (c *chain) due() stream.Time {
 	due := stream.MaxTime
-	for _, s := range c.steps {
+	for i, s := range c.steps {
 		if op, ok := s.Operator.(stream.Dated); ok {
-			due = min(due, op.Due())
+			due = min(due, c.span.due(op.Due(), c.gate > 0 && i >= c.gate))
 		}
 	}
 	return due
@@ -184,7 +195,7 @@ func (c *chain) snapshot(w *stream.StateWriter) error {
 	w.Int(c.events)
 	w.Ints(c.counts[:])
 	for i, s := range c.steps {
-		w.Scope(fmt.Sprintf("step/%d/%s/", i, s.Name))
+		w.Scope(stepScope(i, s.Name))
 		if err := s.Operator.Snapshot(w); err != nil {
 			return fmt.Errorf("snapshot step %s: %w", s.Name, err)
 		}
@@ -200,6 +211,9 @@ func (c *chain) snapshot(w *stream.StateWriter) error {
 	return nil
 }
 
+// stepScope is where the state of a step is in a snapshot.
+func stepScope(i int, name string) string { return fmt.Sprintf("step/%d/%s/", i, name) }
+
 func (c *chain) restore(r *stream.StateReader) error {
 	r.Scope("engine/")
 	if version, _ := r.Section("ledger"); version != 1 {
@@ -210,7 +224,7 @@ func (c *chain) restore(r *stream.StateReader) error {
 		return fmt.Errorf("restore ledger: %d buckets, want %d", n, len(c.counts))
 	}
 	for i, s := range c.steps {
-		r.Scope(fmt.Sprintf("step/%d/%s/", i, s.Name))
+		r.Scope(stepScope(i, s.Name))
 		if err := s.Operator.Restore(r); err != nil {
 			return fmt.Errorf("restore step %s: %w", s.Name, err)
 		}

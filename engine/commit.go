@@ -289,6 +289,11 @@ func named(r *stream.Record) (prefixes []string) {
 			prefixes = append(prefixes, s.Prefix)
 		}
 	}
+	for _, k := range claimedControls(r) {
+		if k.Inherit != nil {
+			prefixes = append(prefixes, k.Inherit.Object[:len(k.Inherit.Object)-len("snapshot")])
+		}
+	}
 	return prefixes
 }
 

@@ -146,7 +146,7 @@ func (r *rekeyed) start(faults streamtest.Plan) *process {
 	life := streamtest.NewLife(h.world, faults)
 	topics := map[string]int32{"events": rekeySources, "partials": rekeyMerges}
 	p := &process{life: life, source: life.Source(topics, rand.New(rand.NewPCG(h.seed, h.rng.Uint64()))), done: make(chan error, 1)}
-	runner := engine.NewRunner(engine.Config{
+	p.runner = engine.NewRunner(engine.Config{
 		Source: p.source, Store: watchedClaims{life.Claims(), r.ticks}, Objects: life.Objects(), Clock: clock.System{},
 		NewDeadLetters: func(engine.TaskContext) (engine.DeadLetters, error) { return life.DeadLetters(), nil },
 		NewInternal:    func(engine.TaskContext) (engine.LogWriter, error) { return life.Writer("partials"), nil },
@@ -155,7 +155,7 @@ func (r *rekeyed) start(faults streamtest.Plan) *process {
 	}, []*engine.Plan{r.plan(life)})
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	go func() { p.done <- runner.Run(ctx) }()
+	go func() { p.done <- p.runner.Run(ctx) }()
 	return p
 }
 

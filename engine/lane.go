@@ -26,6 +26,8 @@ type lane struct {
 	row      int           // next row of in
 	rejected int           // next of in.Rejected
 
+	inherited func(ctx context.Context, i *stream.Inheritance) ([]byte, error) // gets the snapshot of another version
+
 	skew      skewTable // of the producers, of a stage that reads events
 	part      part      // of a stage with cuts
 	view, sub stream.Batch
@@ -65,6 +67,7 @@ func newLane(ctx context.Context, s *Stage, tc TaskContext, first int64) (*lane,
 	if err != nil {
 		return nil, err
 	}
+	c.gate = s.Window
 	if s.Keyed != nil {
 		c.keys = &keySample{of: s.Keyed}
 	}
@@ -247,20 +250,31 @@ func distinct(offsets []int64) (n int64) {
 
 // control lets a claimed control record take effect at the present offset.
 func (l *lane) control(ctx context.Context, c *stream.Control) error {
-	if c.Kind != controlTick {
-		return fmt.Errorf("apply control record: unknown kind %q; a newer version of tidewatch wrote it", c.Kind)
-	}
 	l.at.Step++
 	if c.At != l.at {
 		return fmt.Errorf("apply control record: it takes effect at %v, but the task stands at %v", c.At, l.at)
 	}
-	l.marker.Tick(c.Mark)
-	l.chain.control(c)
-	return l.climb(ctx, true)
+	switch c.Kind {
+	case controlTick:
+		l.marker.Tick(c.Mark)
+		l.chain.control(c)
+		return l.climb(ctx, true)
+	case controlUntil:
+		l.chain.span.until = c.Cut
+		return nil
+	case controlSince:
+		l.chain.span.since = c.Cut
+		return l.inherit(ctx, c)
+	}
+	return fmt.Errorf("apply control record: unknown kind %q; a newer version of tidewatch wrote it", c.Kind)
 }
 
-// controlTick is the kind of an idle tick.
-const controlTick = "tick"
+// The kinds of control records.
+const (
+	controlTick  = "tick"  // the partition is idle
+	controlUntil = "until" // the next version of the pipeline begins at the cut
+	controlSince = "since" // this version of the pipeline begins at the cut
+)
 
 // snapshot writes the state at the present version.
 func (l *lane) snapshot() ([]byte, error) {
@@ -270,6 +284,7 @@ func (l *lane) snapshot() ([]byte, error) {
 	w.Int(l.first)
 	w.Int(l.at.Offset)
 	w.Uint(uint64(l.at.Step))
+	l.chain.span.snapshot(w)
 	w.Scope("marks/")
 	if err := l.marker.Snapshot(w); err != nil {
 		return nil, fmt.Errorf("snapshot marks: %w", err)
@@ -291,6 +306,7 @@ func (l *lane) restore(data []byte) error {
 		return fmt.Errorf("restore position: section version %d, want 1", version)
 	}
 	l.first, l.at = r.Int(), stream.Version{Offset: r.Int(), Step: uint32(r.Uint())}
+	l.chain.span.restore(r)
 	r.Scope("marks/")
 	if err := l.marker.Restore(r); err != nil {
 		return err

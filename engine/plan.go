@@ -29,6 +29,10 @@ type Stage struct {
 	// stage that reads events. The engine brings decoder and marks of such a stage itself.
 	Partial *stream.Schema
 
+	// Window is the step whose windows the versions of the pipeline share at a cut, counted from one; 0 if this stage has
+	// none. What stands behind it sees the windows of this version only.
+	Window int
+
 	// Keyed is verified while the stage runs; nil if nothing depends on what the source is keyed by.
 	Keyed *Keyed
 

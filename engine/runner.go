@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -60,8 +59,14 @@ type Config struct {
 
 // Runner runs the tasks of a worker: they come and go with the partitions that the source assigns.
 type Runner struct {
-	deps   *deps
-	stages map[string][]*Stage // by topic
+	deps *deps
+
+	turn struct { // taken by whoever starts and stops tasks, for as long as that takes; before mu
+		lock
+		ctx      context.Context //nolint:containedctx // of the tasks, while Run runs; nil before and after
+		stages   map[string][]*Stage
+		assigned map[stream.Partition]bool
+	}
 
 	mu struct {
 		sync.Mutex
@@ -69,6 +74,12 @@ type Runner struct {
 		peers map[*Stage]stream.Time // lowest claimed mark of the stage's tasks anywhere, where somebody needs it
 	}
 }
+
+// lock is a mutex that may be held for long: whoever waits for it is seen to wait by tests in virtual time.
+type lock chan struct{}
+
+func (l lock) Lock()   { l <- struct{}{} }
+func (l lock) Unlock() { <-l }
 
 // running is a task that this worker has been assigned, with all its attempts.
 type running struct {
@@ -95,25 +106,60 @@ func NewRunner(c Config, plans []*Plan) *Runner {
 	if c.WatchEvery == 0 {
 		c.WatchEvery = 10 * time.Second
 	}
-	r := &Runner{stages: map[string][]*Stage{}}
+	r := &Runner{}
+	r.turn.lock = make(lock, 1)
+	r.turn.stages, r.turn.assigned = map[string][]*Stage{}, map[stream.Partition]bool{}
 	r.mu.tasks, r.mu.peers = map[stream.TaskID]*running{}, map[*Stage]stream.Time{}
 	r.deps = &deps{
 		Config: c, claims: newClaimer(c.Store), siblings: r.siblings,
 		collector: &collector{objects: c.Objects, clock: c.Clock, log: c.Log, retention: c.Retention},
 	}
 	for _, p := range plans {
-		for _, s := range p.Stages {
-			for _, topic := range s.Topics {
-				r.stages[topic] = append(r.stages[topic], s)
-			}
-		}
+		r.Add(p)
 	}
 	return r
 }
 
+// Add runs one more plan, from now on or from Run on. Its tasks start where their partitions are assigned already; the
+// source must be told of topics that nobody read before. Any goroutine may call it.
+func (r *Runner) Add(p *Plan) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	for _, s := range p.Stages {
+		for _, topic := range s.Topics {
+			r.turn.stages[topic] = append(r.turn.stages[topic], s)
+			for _, at := range partitionsOf(r.turn.assigned, topic) {
+				r.startTask(s, at)
+			}
+		}
+	}
+}
+
+// Remove drains the tasks of an instance and runs it no more. Any goroutine may call it.
+func (r *Runner) Remove(instance string) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	for topic, stages := range r.turn.stages {
+		r.turn.stages[topic] = slices.DeleteFunc(stages, func(s *Stage) bool { return s.Plan.Instance == instance })
+	}
+	r.stopWhere(func(id stream.TaskID) bool { return id.Instance == instance })
+}
+
+func partitionsOf(assigned map[stream.Partition]bool, topic string) (all []stream.Partition) {
+	for p := range assigned {
+		if p.Topic == topic {
+			all = append(all, p)
+		}
+	}
+	slices.SortFunc(all, func(x, y stream.Partition) int { return int(x.Number - y.Number) })
+	return all
+}
+
 // Topics lists what the plans read, sorted.
 func (r *Runner) Topics() (topics []string) {
-	for t := range r.stages {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	for t := range r.turn.stages {
 		topics = append(topics, t)
 	}
 	slices.Sort(topics)
@@ -130,13 +176,15 @@ func (r *Runner) Run(ctx context.Context) error {
 	spawn(func() { r.deps.claims.run(hard) })
 	spawn(func() { r.deps.collector.run(hard) })
 	spawn(func() { r.watch(hard) })
+	r.begin(hard)
 	assign, stopAssign := context.WithCancel(hard)
 	defer stopAssign()
 	failed := make(chan error, 1)
 	spawn(func() {
 		failed <- r.deps.Source.Assign(assign, func(gained, lost []stream.Partition) error {
 			r.stop(lost)
-			return r.start(hard, gained)
+			r.start(gained)
+			return nil
 		})
 	})
 	var err error
@@ -147,6 +195,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		err = <-failed
 	case err = <-failed:
 	}
+	r.end()
 	r.stopAll() // also those that the assignment has started meanwhile
 	cancel()
 	wg.Wait()
@@ -156,23 +205,39 @@ func (r *Runner) Run(ctx context.Context) error {
 	return err
 }
 
-// start begins the tasks of gained partitions.
-func (r *Runner) start(ctx context.Context, gained []stream.Partition) error {
-	for _, p := range gained {
-		stages := r.stages[p.Topic]
-		if len(stages) == 0 {
-			return fmt.Errorf("assign partition %s/%d: no pipeline reads this topic", p.Topic, p.Number)
-		}
-		for _, s := range stages {
-			r.startTask(ctx, s, p)
-		}
-	}
-	return nil
+// begin lets tasks start, which end with ctx.
+func (r *Runner) begin(ctx context.Context) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	r.turn.ctx = ctx //nolint:fatcontext // it is set once
 }
 
-func (r *Runner) startTask(ctx context.Context, s *Stage, p stream.Partition) {
+// end lets no more tasks start.
+func (r *Runner) end() {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	r.turn.ctx = nil //nolint:fatcontext // it derives from nothing
+}
+
+// start begins the tasks of gained partitions. Nobody need read them: their pipeline may have been removed.
+func (r *Runner) start(gained []stream.Partition) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	for _, p := range gained {
+		r.turn.assigned[p] = true
+		for _, s := range r.turn.stages[p.Topic] {
+			r.startTask(s, p)
+		}
+	}
+}
+
+// startTask needs the turn.
+func (r *Runner) startTask(s *Stage, p stream.Partition) {
+	if r.turn.ctx == nil {
+		return
+	}
 	id := stream.TaskID{Instance: s.Plan.Instance, Stage: s.Name, Partition: p}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(r.turn.ctx)
 	run := &running{id: id, stage: s, drain: make(chan struct{}), cancel: cancel, done: make(chan struct{})}
 	run.mu.now = r.attempt(run)
 	r.mu.Lock()
@@ -239,10 +304,21 @@ func (r *Runner) keep(ctx context.Context, run *running) {
 
 // stop drains the tasks of the partitions and returns when they have ended.
 func (r *Runner) stop(lost []stream.Partition) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	for _, p := range lost {
+		delete(r.turn.assigned, p)
+	}
 	r.stopWhere(func(id stream.TaskID) bool { return slices.Contains(lost, id.Partition) })
 }
 
-func (r *Runner) stopAll() { r.stopWhere(func(stream.TaskID) bool { return true }) }
+func (r *Runner) stopAll() {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	r.stopWhere(func(stream.TaskID) bool { return true })
+}
+
+// stopWhere needs the turn.
 
 func (r *Runner) stopWhere(match func(stream.TaskID) bool) {
 	r.mu.Lock()

@@ -97,7 +97,7 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 	if t.lane, err = newLane(ctx, t.stage, tc, first); err != nil {
 		return err
 	}
-	t.lane.onReject = t.dead.Write
+	t.lane.onReject, t.lane.inherited = t.dead.Write, t.inherited
 	if err := t.restore(ctx, rec); err != nil {
 		return err
 	}
@@ -135,20 +135,9 @@ func (t *task) restore(ctx context.Context, rec *stream.Record) error {
 	if at.Object == "" {
 		return nil
 	}
-	var data []byte
-	err := again(ctx, t.deps.Clock, t.log, "get snapshot", func(ctx context.Context) (err error) {
-		data, err = t.deps.Objects.Get(ctx, at.Object)
-		return err
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("get snapshot %s: it is missing, though the task's row names it; restore the object store, or drop "+
-			"the row to start again from the log's start", at.Object)
-	}
+	data, err := t.load(ctx, at.Object, at.Hash)
 	if err != nil {
-		return fmt.Errorf("get snapshot %s: %w", at.Object, err)
-	}
-	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != at.Hash {
-		return fmt.Errorf("get snapshot %s: its hash is not the one in the task's row: the object is damaged", at.Object)
+		return err
 	}
 	if err := t.lane.restore(data); err != nil {
 		return fmt.Errorf("restore snapshot %s: %w", at.Object, err)
@@ -157,6 +146,29 @@ func (t *task) restore(ctx context.Context, rec *stream.Record) error {
 		return fmt.Errorf("restore snapshot %s: it holds version %v, the row says %v", at.Object, t.lane.at, at.At)
 	}
 	return nil
+}
+
+// inherited loads the snapshot of the version of the pipeline before.
+func (t *task) inherited(ctx context.Context, i *stream.Inheritance) ([]byte, error) {
+	return t.load(ctx, i.Object, i.Hash)
+}
+
+func (t *task) load(ctx context.Context, object, hash string) (data []byte, err error) {
+	err = again(ctx, t.deps.Clock, t.log, "get snapshot", func(ctx context.Context) (err error) {
+		data, err = t.deps.Objects.Get(ctx, object)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("get snapshot %s: it is missing, though the task's row names it; restore the object store, or drop "+
+			"the row to start again from the log's start", object)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get snapshot %s: %w", object, err)
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != hash {
+		return nil, fmt.Errorf("get snapshot %s: its hash is not the one in the task's row: the object is damaged", object)
+	}
+	return data, nil
 }
 
 func (t *task) startCommitter(ctx context.Context, cp *stream.Checkpoint, rec *stream.Record) {

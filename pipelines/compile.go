@@ -109,6 +109,9 @@ func (b *builder) stage(name string, lo, hi int) *engine.Stage {
 	if name == mainStage {
 		s.Keyed = b.keyed()
 	}
+	if b.l.window >= 0 && name != foldStage {
+		s.Window = b.l.window - lo + 1
+	}
 	s.NewDecoder = func() (stream.Decoder, error) { return b.c.NewDecoder(formatOf(b.l.spec), b.l.def, b.fields) }
 	s.NewSteps = func(t engine.TaskContext) (steps []engine.Step, err error) {
 		for i := lo; i < hi; i++ {

@@ -60,11 +60,24 @@ type Snapshot struct {
 	Hash   string  `json:"hash,omitempty"` // SHA-256 of the object, hex
 }
 
-// Control is a record of the log that is no event: so far the idle tick.
+// Control is a record of the log that is no event: an idle tick, or the cut at which one version of a pipeline follows
+// another.
 type Control struct {
-	Kind string  `json:"kind"` // "tick"
+	Kind string  `json:"kind"` // "tick", "until" or "since"
 	At   Version `json:"at"`   // takes effect: the version after it
 	Mark Time    `json:"mark,omitempty"`
+	// Cut is the event time at which windows of the task begin ("since") or begin no more ("until").
+	Cut Time `json:"cut,omitempty"`
+	// Inherit is the state that a task begins with at a cut, nil if it begins empty.
+	Inherit *Inheritance `json:"inherit,omitempty"`
+}
+
+// Inheritance is the snapshot of a task of another version of the pipeline, and what of it means the same in this one.
+type Inheritance struct {
+	Object string            `json:"object"`
+	Hash   string            `json:"hash"`
+	Marks  bool              `json:"marks"` // progress
+	Steps  map[string]string `json:"steps"` // by step of this version: where its state lies in the snapshot
 }
 
 // Staged is one receipt of a sink. Prefix is where the epoch that staged it has put its objects.
@@ -108,6 +121,14 @@ type Peers interface {
 	// PeerKeys returns what each partition's task has saved, and SaveKeys replaces the task's own.
 	PeerKeys(ctx context.Context, task TaskID) (keys map[int32][]byte, err error)
 	SaveKeys(ctx context.Context, task TaskID, keys []byte) error
+}
+
+// Successions is an optional ability of a ClaimStore: one version of a pipeline follows another.
+type Successions interface {
+	// Succeed locks all rows of the tasks of an instance, hands them to turn in the order of their keys, and in the same
+	// transaction writes what it returns: claims replace rows of those tasks, and take them from their present owners; fresh
+	// rows are those of tasks that have none yet, else nothing is written and the error says so. turn may be called again.
+	Succeed(ctx context.Context, instance string, turn func(rows []*Checkpoint) (claims, fresh []*Checkpoint, err error)) error
 }
 
 // Objects is the object store: keys with slashes, whole objects. Implementations are safe for concurrent use. Errors are

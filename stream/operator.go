@@ -60,6 +60,12 @@ type (
 	// Refresher operators hold values that a receiver may have lost. After Refresh everything that is held counts as not
 	// shown yet, so that the next Publish emits all of it. It changes nothing else.
 	Refresher interface{ Refresh() }
+	// Heir operators stand behind a window, and can go on with the state of the same step in another version of the pipeline.
+	// Inherit reads into a fresh operator what the other's Snapshot wrote; nothing is known of the time between that and
+	// the cut, and the first window that comes begins there. Operators that are no heirs get it by Restore.
+	Heir interface {
+		Inherit(r *StateReader, cut Time) error
+	}
 	// Sized operators tell the bytes of memory that their state takes, and the live groups.
 	Sized interface{ Size() (bytes, groups int64) }
 )

@@ -226,3 +226,22 @@ func (a *Absence) Restore(r *stream.StateReader) error {
 	a.judged = stream.Time(r.Int())
 	return r.Err()
 }
+
+// Inherit implements stream.Heir. Between the state and the cut nothing is known: that time counts for nobody as missed, and moves
+// last_seen.
+func (a *Absence) Inherit(r *stream.StateReader, cut stream.Time) error {
+	if err := a.Restore(r); err != nil {
+		return err
+	}
+	if a.judged == stream.NoTime {
+		return nil
+	}
+	gap := cut.Sub(a.judged)
+	a.judged = cut
+	for id, held := range a.memory.held {
+		if w := a.memory.of(uint32(id)); held && w[0] != noTime {
+			w[0] = uint64(stream.Time(w[0]).Add(gap))
+		}
+	}
+	return nil
+}

@@ -155,3 +155,43 @@ func FuzzRestoreAbsence(f *testing.F) {
 		return newAbsence(f, &presence.AbsenceConfig{By: by, Every: time.Duration(every), Forget: time.Minute})
 	})
 }
+
+// TestAbsenceHeir: between the state and the cut nobody counts as missing; behind it the count goes on.
+func TestAbsenceHeir(t *testing.T) {
+	cfg := &presence.AbsenceConfig{By: by, Every: time.Duration(every), Forget: time.Duration(100 * every)}
+	var lines []string
+	out := &transcript{lines: &lines}
+	advance := func(op stream.Operator, at stream.Time) {
+		out.version++
+		if err := op.Advance(stream.Advance{Mark: at, RecordMark: at, At: stream.Version{Offset: out.version}}, out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := newAbsence(t, cfg)
+	s := &step{phase: stream.Closed, end: epoch, groups: []group{{1, 1}}}
+	if err := old.Process(batchOf(s, s.groups), out); err != nil {
+		t.Fatal(err)
+	}
+	advance(old, epoch+2*every) // missed two windows
+	w := stream.NewStateWriter()
+	if err := old.Snapshot(w); err != nil {
+		t.Fatal(err)
+	}
+	r, err := stream.NewStateReader(w.Finish())
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir := newAbsence(t, cfg)
+	cut := epoch + 12*every
+	if err := heir.(stream.Heir).Inherit(r, cut); err != nil {
+		t.Fatal(err)
+	}
+	if heir.(stream.Dated).Due() != cut+every {
+		t.Errorf("the heir looks at %v first, want %v", heir.(stream.Dated).Due(), cut+every)
+	}
+	lines = nil
+	advance(heir, cut+every)
+	if want := fmt.Sprintf("closed %d u1 1 3 %v", (cut+every)/second, cut-2*every); len(lines) == 0 || !strings.HasPrefix(lines[0], want) {
+		t.Errorf("%q, want the third window to be missed: %s", lines, want)
+	}
+}

@@ -3,6 +3,7 @@ package streamtest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -73,6 +74,44 @@ func (w *World) claim(cp *stream.Checkpoint) bool {
 		}
 	}
 	return true
+}
+
+// Succeed implements stream.Successions. A row that changes while turn runs is a Retry error.
+func (c claims) Succeed(_ context.Context, instance string, turn func(rows []*stream.Checkpoint) (claims, fresh []*stream.Checkpoint, err error)) error {
+	return c.l.call("succeed", func() error {
+		w := c.l.W
+		w.mu.Lock()
+		var rows []*stream.Checkpoint
+		for _, key := range slices.Sorted(maps.Keys(w.mu.rows)) {
+			if r := w.mu.rows[key]; r.Task.Instance == instance {
+				found := *r
+				rows = append(rows, &found)
+			}
+		}
+		w.mu.Unlock()
+		replaced, fresh, err := turn(rows)
+		if err != nil {
+			return err
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for i, r := range rows {
+			if now := w.mu.rows[r.Task.String()]; now.Epoch != r.Epoch || now.Owner != r.Owner {
+				return stream.Mark(stream.Retry, fmt.Errorf("row %s has changed meanwhile", rows[i].Task))
+			}
+		}
+		for _, cp := range fresh {
+			if w.mu.rows[cp.Task.String()] != nil {
+				return fmt.Errorf("succeed %s: task %s has a row already", instance, cp.Task)
+			}
+		}
+		for _, cp := range slices.Concat(replaced, fresh) {
+			row := *cp
+			row.Timeline = w.mu.timeline
+			w.mu.rows[cp.Task.String()] = &row
+		}
+		return nil
+	})
 }
 
 // Current implements stream.ClaimStore.

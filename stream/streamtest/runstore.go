@@ -2,6 +2,7 @@ package streamtest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -33,6 +34,7 @@ func storeParts(open OpenStore, decision func(n int) stream.Decision) (parts []p
 		{"rows can be looked at", r.looks},
 		{"racing owners leave one content an epoch", r.races},
 		{"peers know each other", r.peers},
+		{"an instance follows another", r.succeeds},
 		{"only winners insert decisions, each id once", r.decides},
 	} {
 		parts = append(parts, part{p.name, func(t testing.TB) {
@@ -83,6 +85,67 @@ func (r *storeRun) empty(t testing.TB, s stream.ClaimStore, _ func() []string) {
 	t.Helper()
 	if cp := takeOver(t, s, 0, "a"); cp.Epoch != 0 || len(cp.Record) != 0 {
 		t.Errorf("new row: epoch %d, record %q", cp.Epoch, cp.Record)
+	}
+}
+
+// succeeds is for stores with that ability.
+func (r *storeRun) succeeds(t testing.TB, s stream.ClaimStore, inserted func() []string) {
+	t.Helper()
+	store, ok := s.(stream.Successions)
+	if !ok {
+		t.Skip("the store has no successions")
+	}
+	first := next(takeOver(t, s, 0, "a"), "zero")
+	second := takeOver(t, s, 1, "b")
+	claimAll(t, s, []bool{true}, first)
+	fresh := func(n int32) *stream.Checkpoint {
+		id := taskNo(n)
+		id.Instance = "p@2"
+		return &stream.Checkpoint{Task: id, Epoch: 1, Owner: "cut", Record: fmt.Appendf(nil, "fresh %d", n)}
+	}
+	turn := func(begun ...*stream.Checkpoint) func(rows []*stream.Checkpoint) (claims, _ []*stream.Checkpoint, err error) {
+		return func(rows []*stream.Checkpoint) (claims, _ []*stream.Checkpoint, err error) {
+			if len(rows) != 2 || rows[0].Task != taskNo(0) || rows[0].Epoch != 1 || string(rows[0].Record) != "zero" || rows[1].Epoch != 0 {
+				t.Errorf("the rows of the instance are %+v", rows)
+			}
+			for _, row := range rows {
+				c := next(row, "cut")
+				c.Owner = "cut"
+				claims = append(claims, c)
+			}
+			return claims, begun, nil
+		}
+	}
+	refused := errors.New("not now")
+	err := store.Succeed(t.Context(), "p@1", func([]*stream.Checkpoint) (claims, fresh []*stream.Checkpoint, err error) { return nil, nil, refused })
+	if !errors.Is(err, refused) {
+		t.Errorf("a refused turn: %v", err)
+	}
+	if err := store.Succeed(t.Context(), "p@1", turn(fresh(0), fresh(1))); err != nil {
+		t.Fatal(err)
+	}
+	claimAll(t, s, []bool{false, false}, next(first, "one", r.decision(1)), next(second, "one"))
+	if ids := inserted(); len(ids) > 0 {
+		t.Errorf("the owner before has decided %v", ids)
+	}
+	for n, want := range []int64{2, 1} {
+		if cp := takeOver(t, s, int32(n), "c"); cp.Epoch != want || string(cp.Record) != "cut" {
+			t.Errorf("task %d: epoch %d, record %q", n, cp.Epoch, cp.Record)
+		}
+	}
+	cp, err := s.TakeOver(t.Context(), fresh(1).Task, "c")
+	if err != nil || cp.Epoch != 1 || string(cp.Record) != "fresh 1" {
+		t.Errorf("a fresh row: %+v, %v", cp, err)
+	}
+	claimAll(t, s, []bool{true}, next(cp, "on its way"))
+	err = store.Succeed(t.Context(), "p@1", func(rows []*stream.Checkpoint) (claims, _ []*stream.Checkpoint, err error) {
+		return []*stream.Checkpoint{next(rows[0], "again")}, []*stream.Checkpoint{fresh(2), fresh(1)}, nil
+	})
+	if err == nil {
+		t.Error("a task that has a row got another one")
+	}
+	if cp := takeOver(t, s, 0, "d"); string(cp.Record) != "cut" {
+		t.Errorf("a succession that failed has written %q", cp.Record)
 	}
 }
 

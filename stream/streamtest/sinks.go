@@ -24,6 +24,7 @@ func Text(b *stream.Batch, i int) string {
 // the first keys columns. The newest version stays. Writes that fail are kept and repeated by the next one, or by Stage's work.
 type LiveSink struct {
 	l       *Life
+	name    string
 	keys    int
 	mu      sync.Mutex
 	pending map[string]LiveValue
@@ -34,11 +35,18 @@ func (l *Life) LiveSink(keys int) *LiveSink {
 	return &LiveSink{l: l, keys: keys, pending: map[string]LiveValue{}}
 }
 
+// NamedLiveSink is a LiveSink whose keys begin with the name.
+func (l *Life) NamedLiveSink(name string, keys int) *LiveSink {
+	s := l.LiveSink(keys)
+	s.name = name + "|"
+	return s
+}
+
 // Write implements stream.Sink.
 func (s *LiveSink) Write(_ context.Context, b *stream.Batch) error {
 	s.mu.Lock()
 	for i := range b.Len() {
-		key := fmt.Sprintf("%s|%s", b.Window.Start, strings.Join(strings.Split(Text(b, i), " ")[:s.keys], " "))
+		key := fmt.Sprintf("%s%s|%s", s.name, b.Window.Start, strings.Join(strings.Split(Text(b, i), " ")[:s.keys], " "))
 		s.pending[key] = LiveValue{b.Version, Text(b, i)}
 	}
 	s.mu.Unlock()

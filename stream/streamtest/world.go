@@ -67,6 +67,17 @@ func (w *World) Append(id LogID, messages ...stream.Message) {
 	}
 }
 
+// Rows returns the rows of the claim store by task.
+func (w *World) Rows() map[string]stream.Checkpoint {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rows := map[string]stream.Checkpoint{}
+	for task, row := range w.mu.rows {
+		rows[task] = *row
+	}
+	return rows
+}
+
 // Live returns what versioned receivers hold.
 func (w *World) Live() map[string]LiveValue {
 	w.mu.Lock()
