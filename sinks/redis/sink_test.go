@@ -129,9 +129,10 @@ func alone(b *stream.Batch) *stream.Batch {
 func TestOldIncarnationsAreNotShown(t *testing.T) {
 	for name, c := range everywhere(t) {
 		t.Run(name, func(t *testing.T) {
-			old := sink(t, c, 0)
+			old := sink(t, c, 0, func(c *SinkConfig) { c.Partitions = 1 })
 			write(t, old, rowsOf(1, 1000, map[string]int64{"host-1": 1, "host-2": 2}))
 			flush(t, old, 1000, at(50))
+			settled(t, c, at(50)) // its report has arrived: none comes after that of the fresh one
 			fresh := sink(t, c, 0, func(c *SinkConfig) { c.Task.Partition.Incarnation, c.Partitions = "Zz9", 1 })
 			write(t, fresh, rowsOf(1, 5, map[string]int64{"host-1": 7}))
 			flush(t, fresh, 5, at(1))
