@@ -32,10 +32,8 @@ const demoEvery = 5 * time.Second
 // demoOrigin marks the events of a demo.
 func demoOrigin(name string) host.Attribute { return host.Attribute{Name: "origin", Value: name} }
 
-// demo produces what was asked for until ctx is done. The simulated history goes first: what is measured now must not make it
-// late.
-// The first that fails ends all.
-func (w *worker) demo(ctx context.Context, names []string) error {
+// demo produces what was asked for until ctx is done; sim is nil if no life is simulated. The first that fails ends all.
+func (w *worker) demo(ctx context.Context, names []string, sim *simulation) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(w.config.Kafka.Brokers...), kgo.ClientID("tidewatch-demo"),
@@ -44,37 +42,21 @@ func (w *worker) demo(ctx context.Context, names []string) error {
 		return fmt.Errorf("open demo: %w", err)
 	}
 	defer client.Close()
-	measured := map[string]func(context.Context, *kgo.Client) error{demoHost: w.measureHost, demoSelf: w.measureSelf, demoTrail: playTrail}
-	begun := make(chan struct{})
-	var once sync.Once
-	begin := func() { once.Do(func() { close(begun) }) }
+	runs := map[string]func(context.Context) error{
+		demoHost:  func(ctx context.Context) error { return w.measureHost(ctx, client) },
+		demoSelf:  func(ctx context.Context) error { return w.measureSelf(ctx, client) },
+		demoTrail: func(ctx context.Context) error { return playTrail(ctx, client, w.config.Kafka.Brokers) },
+		demoSim:   sim.run,
+		demoNone:  func(context.Context) error { return nil },
+	}
 	var wg sync.WaitGroup
 	errs := make([]error, len(names))
-	part := func(i int, run func() error) {
+	for i, name := range names {
 		wg.Go(func() {
-			if errs[i] = ignoreEnd(ctx, run()); errs[i] != nil {
+			if errs[i] = ignoreEnd(ctx, runs[name](ctx)); errs[i] != nil {
 				cancel()
 			}
 		})
-	}
-	simulated := false
-	for i, name := range names {
-		if name == demoSim {
-			simulated = true
-			part(i, func() error { return simulate(ctx, w.config.Kafka.Brokers, begin) })
-		} else if run := measured[name]; run != nil {
-			part(i, func() error {
-				select {
-				case <-begun:
-					return run(ctx, client)
-				case <-ctx.Done():
-					return nil
-				}
-			})
-		}
-	}
-	if !simulated {
-		begin()
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -87,9 +87,8 @@ func (e *trailEvent) appendShifted(dst []byte, shift time.Duration) []byte {
 	return append(strconv.AppendQuote(append(dst, `{"time":`...), e.at.Add(shift).String()), e.rest...)
 }
 
-// playTrail sends the records at their own pace, round after round. All times of a round are shifted by one constant: its
-// first record is now.
-func playTrail(ctx context.Context, client *kgo.Client) error {
+// playTrail sends the records at their own pace, round after round, and goes on where an earlier start of the product stopped.
+func playTrail(ctx context.Context, client *kgo.Client, brokers []string) error {
 	records, err := replay.CloudTrail()
 	if err != nil {
 		return err
@@ -104,8 +103,12 @@ func playTrail(ctx context.Context, client *kgo.Client) error {
 	if err != nil {
 		return err
 	}
+	next, _, err := nextPlace(ctx, brokers, "security", demoTrail)
+	if err != nil {
+		return err
+	}
 	for {
-		if err := playRound(ctx, client, all); err != nil || ctx.Err() != nil {
+		if next, err = playRound(ctx, client, all, next); err != nil || ctx.Err() != nil {
 			return err
 		}
 		select {
@@ -116,13 +119,16 @@ func playTrail(ctx context.Context, client *kgo.Client) error {
 	}
 }
 
-func playRound(ctx context.Context, client *kgo.Client, all []trailEvent) error {
+// playRound sends the records of a round from number next on, and answers the number of the next one. Numbers grow over the
+// rounds. All times are shifted by one constant: the first record is now.
+func playRound(ctx context.Context, client *kgo.Client, all []trailEvent, next int64) (int64, error) {
+	all = all[next%int64(len(all)):]
 	shift := stream.TimeOf(clock.System{}.Now()).Sub(all[0].at)
 	for len(all) > 0 {
 		due := all[0].at.Add(shift).Go()
 		select {
 		case <-ctx.Done():
-			return nil
+			return next, nil
 		case <-clock.System{}.After(due.Sub(clock.System{}.Now())):
 		}
 		n := 0 // records of this moment
@@ -131,12 +137,14 @@ func playRound(ctx context.Context, client *kgo.Client, all []trailEvent) error 
 		}
 		batch := make([]*kgo.Record, n)
 		for i := range batch {
-			batch[i] = &kgo.Record{Topic: "security", Key: all[i].user, Value: all[i].appendShifted(nil, shift)}
+			batch[i] = &kgo.Record{
+				Topic: "security", Key: all[i].user, Value: all[i].appendShifted(nil, shift), Headers: place(demoTrail, next+int64(i)),
+			}
 		}
 		if err := client.ProduceSync(ctx, batch...).FirstErr(); err != nil {
-			return fmt.Errorf("produce to security: %w", err)
+			return next, fmt.Errorf("produce to security: %w", err)
 		}
-		all = all[n:]
+		all, next = all[n:], next+int64(n)
 	}
-	return nil
+	return next, nil
 }

@@ -195,9 +195,10 @@ func prepareTopic(ctx context.Context, client *kgo.Client, f *genFlags, topic st
 // genRun is a span of events on their way into a topic.
 type genRun struct {
 	topic         string
-	origin        string // attribute that says where the events come from; "" adds none
+	origin        string // the demo that the events are of, told by an attribute and a header; "" adds none
 	first, events int64
 	rate          int64
+	began         time.Time // when the first event is due; the zero time is now
 	labels        io.Writer
 }
 
@@ -205,6 +206,9 @@ type genRun struct {
 func produce(ctx context.Context, client *kgo.Client, g *generate.Generator, r genRun) error {
 	failed := make(chan error, 1)
 	pace := newPace(r.rate)
+	if !r.began.IsZero() {
+		pace.began = r.began
+	}
 	for i := r.first; i < r.first+r.events; i++ {
 		if err := pace.wait(ctx, i-r.first); err != nil {
 			return err
@@ -219,10 +223,12 @@ func produce(ctx context.Context, client *kgo.Client, g *generate.Generator, r g
 		if err := note(r.labels, i, &e); err != nil {
 			return err
 		}
+		var headers []kgo.RecordHeader
 		if r.origin != "" {
 			e.Value = append(e.Value[:len(e.Value)-1], `,"origin":"`+r.origin+`"}`...)
+			headers = place(r.origin, i)
 		}
-		rec := &kgo.Record{Topic: r.topic, Partition: e.Partition, Key: e.Key, Value: e.Value}
+		rec := &kgo.Record{Topic: r.topic, Partition: e.Partition, Key: e.Key, Value: e.Value, Headers: headers}
 		client.Produce(ctx, rec, func(_ *kgo.Record, err error) {
 			if err != nil {
 				select {

@@ -27,60 +27,90 @@ const (
 	demoLinger = 500 * time.Millisecond
 )
 
-// simulate produces generated life: hosts and services, and users who log in and call an API, at their own rates. Each goes
-// on where its topic ends, with whatever else is on it counted; event times are such that the next event is now. begun is
-// called when the histories are there: half an hour without incidents, at once, on topics that were empty.
-func simulate(ctx context.Context, brokers []string, begun func()) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("tidewatch-sim"), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+// simulation is generated life: hosts and services, and users who log in and call an API, at their own rates. begin and run
+// are called one after the other.
+type simulation struct {
+	client *kgo.Client
+	lives  [2]*life
+}
+
+// life is a scenario and how far it has got.
+type life struct {
+	generator *generate.Generator
+	run       genRun // what comes next
+}
+
+// begin finds where each scenario goes on, and produces half an hour without incidents, at once, on topics that were empty:
+// what is produced by others must not make it late. Event times are such that the next event is now.
+func (s *simulation) begin(ctx context.Context, brokers []string) (err error) {
+	s.client, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("tidewatch-sim"), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.WithCompressor(kafkaclient.LZ4()), kgo.ProducerLinger(demoLinger), kgo.DisableClientMetrics())
 	if err != nil {
 		return fmt.Errorf("open demo: %w", err)
 	}
-	defer client.Close()
-	scenarios := []string{"platform", "access"}
-	failed := make(chan error, len(scenarios))
-	var histories sync.WaitGroup
-	histories.Add(len(scenarios))
-	go func() { histories.Wait(); begun() }() // every scenario is done with its history, or has failed
-	for _, s := range scenarios {
-		go func() { failed <- simulateOne(ctx, client, s, histories.Done) }() // all are received below
+	var wg sync.WaitGroup
+	var errs [len(s.lives)]error
+	for i, scenario := range [len(s.lives)]string{"platform", "access"} {
+		wg.Go(func() { s.lives[i], errs[i] = beginLife(ctx, s.client, brokers, scenario) })
 	}
-	var errs []error
-	for range scenarios {
-		errs = append(errs, <-failed)
-	}
-	return errors.Join(errs...)
+	wg.Wait()
+	return errors.Join(errs[:]...)
 }
 
-func simulateOne(ctx context.Context, client *kgo.Client, scenario string, begun func()) error {
-	done := sync.OnceFunc(begun)
-	defer done()
+func beginLife(ctx context.Context, client *kgo.Client, brokers []string, scenario string) (*life, error) {
 	c := generate.Default(scenario)
 	c.Seed, c.Hosts, c.Users, c.Partitions, c.Calm = 42, demoHosts, demoUsers, demoPartitions, demoHistory
 	g, err := generate.New(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	topic, step := g.Topic(), g.Time(1).Sub(g.Time(0))
-	first, err := prepareTopic(ctx, client, &genFlags{Config: c}, topic)
+	f := genFlags{Config: c, brokers: brokers}
+	records, err := prepareTopic(ctx, client, &f, topic)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	history := int64(0)
-	if first == 0 {
-		history = int64(demoHistory / step)
+	next, found := int64(0), false
+	if records > 0 {
+		if next, found, err = nextPlace(ctx, brokers, topic, demoSim); err != nil {
+			return nil, err
+		}
 	}
-	c.Start = stream.TimeOf(clock.System{}.Now().Add(-time.Duration(first+history) * step))
-	if g, err = generate.New(c); err != nil {
-		return err
+	history := int64(demoHistory / step)
+	if !found {
+		next = history
 	}
-	run := genRun{topic: topic, origin: demoSim, first: first, events: history, labels: io.Discard}
-	if err := ignoreEnd(ctx, produce(ctx, client, g, run)); err != nil || ctx.Err() != nil {
-		return err
+	now := stream.TimeOf(clock.System{}.Now())
+	f.Start = now.Add(-time.Duration(next) * step)
+	if g, err = generate.New(f.Config); err != nil {
+		return nil, err
 	}
-	done()
-	run.first, run.events, run.rate = first+history, 1<<40, int64(time.Second/step)
-	return ignoreEnd(ctx, produce(ctx, client, g, run))
+	run := genRun{topic: topic, origin: demoSim, events: history, labels: io.Discard}
+	if records == 0 {
+		if err := produce(ctx, client, g, run); err != nil {
+			return nil, err
+		}
+	}
+	run.first, run.events, run.rate, run.began = next, 1<<40, int64(time.Second/step), now.Go()
+	return &life{g, run}, nil
+}
+
+// run goes on until ctx is done.
+func (s *simulation) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	var errs [len(s.lives)]error
+	for i, l := range s.lives {
+		wg.Go(func() { errs[i] = ignoreEnd(ctx, produce(ctx, s.client, l.generator, l.run)) })
+	}
+	wg.Wait()
+	return errors.Join(errs[:]...)
+}
+
+// close ends the use of the broker. It may be called at any time but beside begin and run.
+func (s *simulation) close() {
+	if s.client != nil {
+		s.client.Close()
+	}
 }
 
 // ignoreEnd drops the error of a demo that was stopped.

@@ -71,8 +71,8 @@ const upGarbage = 5 * time.Minute
 const (
 	// upInternal is how long the broker keeps internal topics: nobody reads those but the worker, which comes back to the last
 	// half minute. The broker needs memory for each of their many small batches. What is kept goes in files of upInternalFile.
-	upInternal     = 15 * time.Minute
-	upInternalFile = 512 << 10
+	upInternal     = 5 * time.Minute
+	upInternalFile = 64 << 10
 	// upLinger gathers what the tasks produce within a moment: a batch costs the embedded broker more than what is in it.
 	upLinger = 100 * time.Millisecond
 	// upReport is the least distance of reports of complete_through: the embedded Redis makes a Lua machine for each.
@@ -95,13 +95,11 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	}
 	began := clock.System{}.Now()
 	log := a.log(slog.LevelWarn)
-	d := devstack.Config{Dir: f.dir, KafkaListen: f.kafka, Ephemeral: f.ephemeral, PostgresDSN: f.postgres, TopicBytes: f.keepMiB << 20, Clock: clock.System{}, Log: log, Progress: a.say}
-	if f.ephemeral {
-		d.Dir = ""
-	}
-	stack, err := devstack.Start(ctx, d)
+	var sim simulation
+	defer sim.close()
+	stack, err := a.startStack(ctx, f, log, &sim)
 	if err != nil {
-		return fail(exitConflict, err)
+		return err
 	}
 	defer func() { err = errors.Join(err, stack.Close()) }()
 	listen, err := freeListen(ctx, f.listen, f.listenGiven)
@@ -136,7 +134,23 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 		return err
 	}
 	a.banner(f, w, stack, clock.System{}.Now().Sub(began))
-	return a.runUp(ctx, w, stack, f)
+	return a.runUp(ctx, w, stack, f, &sim)
+}
+
+// startStack starts the servers. The simulation begins meanwhile.
+func (a *app) startStack(ctx context.Context, f *upFlags, log *slog.Logger, sim *simulation) (*devstack.Stack, error) {
+	d := devstack.Config{Dir: f.dir, KafkaListen: f.kafka, Ephemeral: f.ephemeral, PostgresDSN: f.postgres, TopicBytes: f.keepMiB << 20, Clock: clock.System{}, Log: log, Progress: a.say}
+	if f.ephemeral {
+		d.Dir = ""
+	}
+	if slices.Contains(f.demo, demoSim) {
+		d.KafkaUp = sim.begin
+	}
+	stack, err := devstack.Start(ctx, d)
+	if err != nil && ctx.Err() != nil { // whatever it says, it was interrupted
+		return nil, ctx.Err()
+	}
+	return stack, fail(exitConflict, err)
 }
 
 // say tells what the start is doing.
@@ -183,7 +197,7 @@ func freeListen(ctx context.Context, addr string, given bool) (string, error) {
 }
 
 // runUp runs worker, demo and view until ctx is done or a part has died.
-func (a *app) runUp(ctx context.Context, w *worker, stack *devstack.Stack, f *upFlags) error {
+func (a *app) runUp(ctx context.Context, w *worker, stack *devstack.Stack, f *upFlags, sim *simulation) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -202,7 +216,7 @@ func (a *app) runUp(ctx context.Context, w *worker, stack *devstack.Stack, f *up
 		cancel(err)
 		return err
 	})
-	part(1, func(ctx context.Context) error { return w.demo(ctx, f.demo) })
+	part(1, func(ctx context.Context) error { return w.demo(ctx, f.demo, sim) })
 	part(2, func(ctx context.Context) error { return a.view(ctx, w) })
 	select {
 	case <-ctx.Done():

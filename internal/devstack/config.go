@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,10 @@ type Config struct {
 	PostgresDSN string // of a server that runs already; empty: an own one
 	TopicBytes  int64  // kept of each partition of topics that do not say; 0: no limit
 	SyncWrites  bool   // the broker waits for the disk at each batch; see the package comment
+
+	// KafkaUp is called when the broker answers, while PostgreSQL may still be starting, which takes longer. Its error ends the
+	// start. It may be nil.
+	KafkaUp func(ctx context.Context, brokers []string) error
 
 	Clock    stream.Clock
 	Log      *slog.Logger

@@ -69,8 +69,10 @@ func (s *Stack) start(ctx context.Context, c Config) error {
 	g.Go(func() error {
 		c.Progress("starting Kafka on " + l.Addr().String())
 		var err error
-		s.broker, err = startBroker(c, s.folder.join("kafka"), l)
-		return err
+		if s.broker, err = startBroker(c, s.folder.join("kafka"), l); err != nil || c.KafkaUp == nil {
+			return err
+		}
+		return c.KafkaUp(ctx, s.Brokers())
 	})
 	if c.PostgresDSN == "" {
 		g.Go(func() error { return s.startPostgres(ctx, c) })
