@@ -3,6 +3,7 @@ package redis
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,17 @@ type Output struct {
 	Every  time.Duration `json:"every_ns"`
 	// Keep is how long after its end a window stays; 0 is for ever.
 	Keep time.Duration `json:"keep_ns"`
+	// Since is the start of the first window of this version of the pipeline, and Before the output of the version before,
+	// which has the windows that start earlier; nil if there is none.
+	Since  stream.Time `json:"since_ns,omitempty"`
+	Before *Output     `json:"before,omitempty"`
+}
+
+// continues reports whether windows of the version before can be shown as windows of this one: they are as long, and their
+// groups are of the same columns.
+func (o *Output) continues() bool {
+	b := o.Before
+	return b != nil && b.Window == o.Window && b.Every == o.Every && slices.Equal(b.Columns[:b.Groups], o.Columns[:o.Groups])
 }
 
 // Column is a column of an output; the kind by its name.
@@ -57,6 +69,9 @@ func (o *Output) Validate() error {
 	}
 	if o.Window <= 0 || o.Every <= 0 || o.Keep < 0 {
 		errs = append(errs, fmt.Errorf("window %v and distance %v must be positive, keep %v not negative", o.Window, o.Every, o.Keep))
+	}
+	if o.Before != nil {
+		errs = append(errs, o.Before.Validate())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("check output %s: %w", o.Name, err)

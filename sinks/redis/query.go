@@ -132,7 +132,9 @@ func (p *plan) windows() error {
 		return stream.Mark(stream.Reject, fmt.Errorf("check query: %d windows of %v: at most %d; choose a shorter span", n, every, maxWindows))
 	}
 	for at := first; at < p.q.To; at = at.Add(every) {
-		p.starts = append(p.starts, at)
+		if at >= p.q.Output.Since {
+			p.starts = append(p.starts, at)
+		}
 	}
 	return nil
 }

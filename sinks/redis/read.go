@@ -25,6 +25,19 @@ func (c *Client) Read(ctx context.Context, q Query) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	r, err := c.readVersion(ctx, p)
+	if err != nil || !p.q.Output.continues() || p.q.From >= p.q.Output.Since {
+		return r, err
+	}
+	before, err := c.Read(ctx, p.before())
+	if err != nil {
+		return nil, err
+	}
+	return p.joined(before, r), nil
+}
+
+// readVersion reads the windows of one version of the pipeline.
+func (c *Client) readVersion(ctx context.Context, p *plan) (*Result, error) {
 	place := c.place(&p.q.Output)
 	w, err := c.writers(ctx, place)
 	if err != nil {

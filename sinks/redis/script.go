@@ -82,6 +82,19 @@ end
 return unknown
 `
 
+// luaDescribe describes an output, unless the output that is described follows it: the version before runs on for a while,
+// on workers that may not know of the next one. KEYS: outputs. ARGV: field, description, instance.
+const luaDescribe = `
+local have = redis.call('HGET', KEYS[1], ARGV[1])
+local o = have and cjson.decode(have).before
+while o do
+  if o.instance == ARGV[3] then return 0 end
+  o = o.before
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+`
+
 // script is a Lua script with its hash.
 type script struct{ sha, source string }
 

@@ -189,7 +189,8 @@ func (d *sender) report(ctx context.Context, through stream.Time, describe bool)
 		return fmt.Errorf("describe output: %w", err)
 	}
 	o := &s.config.Output
-	if err := s.client.rdb.HSet(ctx, s.client.outputsKey(), o.Pipeline+"/"+o.Name, described).Err(); err != nil {
+	args := []any{o.Pipeline + "/" + o.Name, described, o.Instance}
+	if err := goredis.NewScript(luaDescribe).Run(ctx, s.client.rdb, []string{s.client.outputsKey()}, args...).Err(); err != nil {
 		return failure("describe output in redis", err)
 	}
 	return nil

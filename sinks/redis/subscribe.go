@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"sync"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -22,9 +23,25 @@ type Notice struct {
 }
 
 // Subscribe calls f with every change of the output from now on, until ctx is done, and returns its cause. It reconnects
-// when Redis was away. f is called by this goroutine; while it runs, notices wait in the connection.
+// when Redis was away. f is never called twice at once; while it runs, notices wait in the connection. Changes of the
+// version before, whose last windows may still be revised, are told too.
 func (c *Client) Subscribe(ctx context.Context, o Output, f func(Notice)) error {
-	place := c.place(&o)
+	var wg sync.WaitGroup
+	var one sync.Mutex
+	tell := func(n Notice) {
+		one.Lock()
+		defer one.Unlock()
+		f(n)
+	}
+	if o.continues() {
+		wg.Go(func() { _ = c.subscribe(ctx, c.place(o.Before), tell) }) // its error is ctx's
+	}
+	err := c.subscribe(ctx, c.place(&o), tell)
+	wg.Wait()
+	return err
+}
+
+func (c *Client) subscribe(ctx context.Context, place string, f func(Notice)) error {
 	ps := c.rdb.Subscribe(ctx, noticesOf(place))
 	defer func() { _ = ps.Close() }()
 	// Receive does not notice the end of its context.
