@@ -33,6 +33,8 @@ type task struct {
 
 	lastEpoch, lastSnapshot, lastPublish, lastData, lastShow, lastSkew time.Time
 
+	published bool // since the task has read anything
+
 	snapshotAt stream.Version
 	skew       []ProducerSkew // as of lastSkew
 
@@ -147,8 +149,9 @@ func (t *task) tend(ctx context.Context) error {
 	if err := t.answer(ctx); err != nil {
 		return err
 	}
-	if due(now, t.lastPublish, i.Publish) {
-		t.lastPublish = now
+	read := t.lane.at.Offset > t.lane.first
+	if due(now, t.lastPublish, i.Publish) || read && !t.published { // whoever waits for the first values waits no interval
+		t.lastPublish, t.published = now, read
 		if err := t.lane.chain.publish(ctx, t.lane.at); err != nil {
 			return err
 		}
