@@ -90,7 +90,7 @@ func (r *repository) wrong(folder, word string, names map[string]map[string]bool
 			return "" // somebody else's package
 		}
 		name := strings.Trim(m[2]+"."+m[3], ".")
-		if !names[m[1]][name] {
+		if !names[m[1]][name] && name != strings.ToUpper(name) { // capitals alone stand for something, as in redis.STEP
 			return "there is no such name in a package " + m[1]
 		}
 		return ""
@@ -264,7 +264,7 @@ func TestDocumentRulesFindOffences(t *testing.T) {
 	r := one(t, "stream", "stream/batch.go", "package stream\ntype Batch struct{ Cols []int }\nfunc (*Batch) Len() int { return 0 }\nfunc SlotOf() {}\n")
 	r.root = t.TempDir()
 	text := "`stream/batch.go` `stream/` `batch.go` `stream.Batch` `stream.Batch.Cols` `stream.Batch.Len()` `stream.SlotOf` `other.Thing` `s3://x` `a/b`\n" +
-		"`stream/gone.go` `gone.go` `stream.Gone` `stream.Batch.Gone`\n" +
+		"`stream/gone.go` `gone.go` `stream.Gone` `stream.Batch.Gone` `stream.STEP`\n" +
 		"```\n`stream/gone.go`\n```\n" +
 		"# A `b`, C\n# A b c\n```\n# Fenced\n```\n" +
 		"[here](stream/batch.go#L1) [there](stream/gone.go#x) [away](https://example.org) [down](#a-b-c-1) [no](#fenced) [beside](README.md#a-b-c)\n" +
