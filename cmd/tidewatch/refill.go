@@ -63,11 +63,19 @@ func newRefiller(client *redis.Client, objects stream.Objects, clock stream.Cloc
 	return r
 }
 
-// opened is told of every sink that a task opens.
+// opened is told of every sink that a task opens, before anything is written to it.
 func (r *refiller) opened(c pipelines.SinkConfig, t engine.TaskContext) {
 	if r == nil || c.Raw || c.Kind != pipelines.RedisSink && c.Kind != pipelines.ParquetSink {
 		return
 	}
+	p := r.add(c, t)
+	if c.Kind == pipelines.RedisSink && t.Fresh {
+		r.noteNew(p)
+	}
+}
+
+// add keeps what is known of the part.
+func (r *refiller) add(c pipelines.SinkConfig, t engine.TaskContext) *part {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	parts := r.mu.parts[t.Task]
@@ -85,6 +93,15 @@ func (r *refiller) opened(c pipelines.SinkConfig, t engine.TaskContext) {
 	parts = slices.Clone(parts)
 	parts[i] = &next
 	r.mu.parts[t.Task] = parts
+	return &next
+}
+
+// noteNew spares a part the filling whose task begins anew: what was never written cannot be missing. If Redis is away it is
+// filled like any other.
+func (r *refiller) noteNew(p *part) {
+	if err := r.redis.NoteNew(context.Background(), p.name()); err != nil {
+		r.log.Debug("a new output is not noted in Redis; it will be filled", "output", p.name(), "error", err)
+	}
 }
 
 // ready is nil when everything of this worker's tasks is in Redis.

@@ -9,16 +9,19 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tidewatch/tidewatch/engine"
 	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/internal/config"
 	"github.com/tidewatch/tidewatch/internal/devstack"
 	"github.com/tidewatch/tidewatch/internal/testservers"
+	"github.com/tidewatch/tidewatch/pipelines"
 	"github.com/tidewatch/tidewatch/sinks/redis"
 	"github.com/tidewatch/tidewatch/sources/generate"
 	"github.com/tidewatch/tidewatch/stream"
@@ -257,7 +260,13 @@ func (w *testWorker) differs(t *testing.T, want map[string]string) string {
 
 func (w *testWorker) empty(t *testing.T) {
 	t.Helper()
-	o, err := goredis.ParseURL(w.config.Redis.URL)
+	flush(t, w.config.Redis.URL)
+}
+
+// flush empties a Redis.
+func flush(t *testing.T, url string) {
+	t.Helper()
+	o, err := goredis.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,4 +288,57 @@ func (w *testWorker) files(t *testing.T) (n int) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// runningTasks are tasks that run and hold nothing.
+type runningTasks []engine.TaskStatus
+
+func (r runningTasks) Status() []engine.TaskStatus { return r }
+
+func (r runningTasks) Refresh(_ context.Context, ids []stream.TaskID) ([]stream.TaskID, error) {
+	return ids, nil
+}
+
+// TestWhatWasNeverWrittenIsNotMissing: the outputs of a task that begins anew need no filling, until Redis is emptied.
+func TestWhatWasNeverWrittenIsNotMissing(t *testing.T) {
+	c := redis.Default()
+	c.URL = "redis://" + testservers.Redis(t) + "/0"
+	client, err := redis.Open(c, clock.System{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	r := newRefiller(client, nil, clock.System{}, slog.New(slog.DiscardHandler))
+	r.wanted = true
+	schema := &stream.Schema{Fields: []stream.Field{{Name: "n", Kind: stream.Int}}}
+	open := func(name string, fresh bool) stream.TaskID {
+		id := stream.TaskID{Instance: "p@1", Stage: name, Partition: stream.Partition{Topic: "metrics"}}
+		task := engine.TaskContext{Task: id, Partitions: 1, Fresh: fresh}
+		r.opened(pipelines.SinkConfig{Kind: pipelines.ParquetSink, Output: "o", Schema: schema}, task)
+		r.opened(pipelines.SinkConfig{Kind: pipelines.RedisSink, Output: "o", Schema: schema}, task)
+		return id
+	}
+	fresh, old := open("fresh", true), open("old", false)
+	tasks := runningTasks{{Task: fresh, State: "running"}, {Task: old, State: "running"}}
+	missing := func(want ...stream.TaskID) {
+		t.Helper()
+		parts, err := r.look(t.Context(), tasks)
+		var got []stream.TaskID
+		for _, p := range parts {
+			got = append(got, p.config.Task)
+		}
+		if !slices.Equal(got, want) || errors.Is(err, errRefill) != (len(want) > 0) {
+			t.Fatalf("missing are %v, want %v: %v", got, want, err)
+		}
+	}
+	missing(old)
+	flush(t, c.URL)
+	missing(fresh, old)
+	open("fresh", true) // it has failed before its first claim, and begins again
+	missing(old)
+	if _, err := client.BeginFill(t.Context(), []string{r.partsOf(fresh)[0].name()}); err != nil {
+		t.Fatal(err)
+	}
+	open("fresh", true)
+	missing(fresh, old) // somebody else fills it
 }

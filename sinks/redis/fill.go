@@ -51,6 +51,20 @@ func (c *Client) Empty(ctx context.Context) (bool, error) {
 	return n == 0, nil
 }
 
+// NoteNew notes that nothing is missing of a part that begins now. It is called before the first write: a Redis that is emptied
+// from then on loses the note. A part that has a note keeps it.
+func (c *Client) NoteNew(ctx context.Context, part string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	if err := c.rdb.HSetNX(ctx, c.readyKey(), part, c.noteNow()).Err(); err != nil {
+		return failure("note a new part in redis", err)
+	}
+	return nil
+}
+
+// noteNow is the note of a part that is complete: the wall clock, for people.
+func (c *Client) noteNow() string { return c.clock.Now().UTC().Format(time.RFC3339) }
+
 // Fill is a run in which parts are written again.
 type Fill struct {
 	c    *Client
@@ -89,15 +103,15 @@ return n
 // fills the same part.
 var ErrEmptied = errors.New("redis was emptied again or is filled by another worker")
 
-// End notes that these parts are in Redis; all that was written for them must have been acknowledged. The note is the wall
-// clock, for people. Parts whose beginning is not noted any more stay unfilled.
+// End notes that these parts are in Redis; all that was written for them must have been acknowledged. Parts whose
+// beginning is not noted any more stay unfilled.
 func (f *Fill) End(ctx context.Context, parts []string) error {
 	if len(parts) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.c.timeout)
 	defer cancel()
-	args := []any{f.note, f.c.clock.Now().UTC().Format(time.RFC3339)}
+	args := []any{f.note, f.c.noteNow()}
 	for _, part := range slices.Sorted(slices.Values(parts)) {
 		args = append(args, part)
 	}
