@@ -178,8 +178,8 @@ func TestPipelinesToTheRecord(t *testing.T) {
 	b.sees(`"time": "yesterday"`)
 	b.sees("time is missing") // the record is one entry, with everybody who rejected it
 	b.wait(`document.querySelectorAll('.rejections li').length === 2 && document.querySelectorAll('tr.link').length === 1`)
-	b.click(`.segments button:nth-child(2)`)
-	b.wait(`document.querySelectorAll('tr.link').length === 1`)
+	b.wait(`(() => { const s = document.querySelector('select[aria-label=State]'); s.value = 'handled'; return s.dispatchEvent(new Event('change', {bubbles: true})); })()`)
+	b.wait(`location.search.includes('state=handled') && document.querySelectorAll('tr.link').length === 1`)
 	b.sees("retried")
 	b.click(`tbody tr`)
 	b.sees("retried by grace")
