@@ -99,3 +99,21 @@ func (t *Transition) check() error {
 	}
 	return nil
 }
+
+// Superseded is what ends an alert at the cut at which another version of its pipeline follows: that one has not taken it on,
+// because it has no such rule, or because the rule has not seen it begin. newest is the alert's last transition.
+func Superseded(newest *Transition, cut stream.Time) (Transition, error) {
+	t := *newest
+	t.From, t.To = newest.Alert.State, Resolved
+	if t.From == Pending {
+		t.To = Inactive
+	}
+	t.At, t.Revision = cut.Go(), newest.Revision
+	if !t.At.After(newest.At) {
+		t.At, t.Revision = newest.At, newest.Revision+1
+	}
+	t.Provisional, t.Holds, t.Value, t.Evidence = false, false, nil, []Evidence{}
+	t.Alert.State, t.Alert.UpdatedAt, t.Alert.Value = t.To, t.At, nil
+	t.ID = transitionID(&t)
+	return t, t.check()
+}

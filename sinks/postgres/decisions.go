@@ -3,18 +3,20 @@ package postgres
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/tidewatch/tidewatch/alerts"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// claimAndDecideSQL follows the package alerts, "From transitions to rows": the history takes an id once; the current row
-// and the outbox follow from what the history took. Every insertion is in the order of its key, so that two transactions
-// never wait for each other.
-const claimAndDecideSQL = claimSQL + `, decided AS MATERIALIZED (
-    SELECT d.* FROM unnest($6::int[], $7::text[], $8::text[], $9::bigint[], $10::int[], $11::text[], $12::bool[], $13::text[],
-        $14::text[], $15::text[], $16::text[], $17::bigint[], $18::text[], $19::text[])
+// decideSQL follows the package alerts, "From transitions to rows": the history takes an id once; the current row and the
+// outbox follow from what the history took. Every insertion is in the order of its key, so that two transactions never wait
+// for each other. It stands behind a query called won, whose column i lists the claims whose decisions count.
+const decideSQL = `, decided AS MATERIALIZED (
+    SELECT d.* FROM unnest($1::int[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::text[], $7::bool[], $8::text[],
+        $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::text[])
         AS d(i, id, alert, at, revision, body, notifies, name, pipeline, severity, state, started_at, summary, labels)
     JOIN won USING (i)
 ), entered AS (
@@ -37,6 +39,21 @@ const claimAndDecideSQL = claimSQL + `, decided AS MATERIALIZED (
     ON CONFLICT (id) DO NOTHING
 )
 SELECT i::int FROM won`
+
+// behind moves the arguments of decideSQL behind the first n.
+func behind(n int) string {
+	return argument.ReplaceAllStringFunc(decideSQL, func(place string) string {
+		i, _ := strconv.Atoi(place[1:]) // digits by the expression
+		return fmt.Sprint("$", n+i)
+	})
+}
+
+var (
+	argument          = regexp.MustCompile(`\$[0-9]+`)
+	claimAndDecideSQL = claimSQL + behind(5)
+	// decideOnlySQL is for decisions that need no claim.
+	decideOnlySQL = "WITH won AS (SELECT 1::bigint AS i)" + decideSQL
+)
 
 // decisions are transitions as arrays.
 type decisions struct {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"fmt"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ type change struct {
 	start, at  time.Duration
 	from, to   alerts.State
 	revision   int
+	version    string // of the pipeline; "" is the first
 }
 
 func (c change) alertID() string {
@@ -31,13 +33,14 @@ func (c change) fingerprint() string {
 // transition builds the transition with everything a reader shows.
 func (c change) transition() alerts.Transition {
 	value := 0.1 + float64(c.at)
+	version := cmp.Or(c.version, "1")
 	at := base.Add(c.at)
 	t := alerts.Transition{
 		Fingerprint: c.fingerprint(), From: c.from, To: c.to, At: at, Revision: c.revision, Holds: c.to == alerts.Firing,
 		Value: &value, Window: alerts.Window{Start: at.Add(-time.Minute), End: at},
 		Evidence: []alerts.Evidence{{Topic: "metrics", Partition: 1, Offset: 7, Time: at}},
 		Alert: alerts.Alert{
-			ID: c.alertID(), Name: c.rule, Severity: alerts.Warning, State: c.to, Pipeline: "host-cpu", Version: "1",
+			ID: c.alertID(), Name: c.rule, Severity: alerts.Warning, State: c.to, Pipeline: "host-cpu", Version: version,
 			Labels:  map[string]string{"host": c.host, "text": "a\"ü\x00\u2028<"},
 			Summary: "100 % \x00 busy", StartedAt: base.Add(c.start), UpdatedAt: at, Value: &value,
 		},
