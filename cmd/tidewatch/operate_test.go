@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tidewatch/tidewatch/engine"
@@ -88,6 +89,39 @@ func TestRunbooks(t *testing.T) {
 	}
 }
 
+// TestRulesForPrometheus: each rule on Tidewatch itself has one of the same severity for Prometheus, which its page names.
+func TestRulesForPrometheus(t *testing.T) {
+	type rule struct {
+		Alert, Expr, For    string
+		Labels, Annotations map[string]string
+	}
+	var file struct {
+		Groups []struct {
+			Name  string
+			Rules []rule
+		}
+	}
+	if err := yaml.UnmarshalWithOptions([]byte(readText(t, operateDocs+"/prometheus-rules.yaml")), &file, yaml.Strict()); err != nil {
+		t.Fatal(err)
+	}
+	rules := map[string]rule{}
+	for _, g := range file.Groups {
+		for _, r := range g.Rules {
+			rules[r.Alert] = r
+		}
+	}
+	for _, a := range ownRules(t) {
+		name := a.Name.Value
+		r := rules[name]
+		if r.Labels["severity"] != a.Severity.Value || r.Labels["runbook"] != "docs/operate/runbooks/"+name+".md" || r.Annotations["summary"] == "" {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if want := "**In Prometheus:** `" + r.Expr + "` for " + r.For + "."; !strings.Contains(readText(t, filepath.Join(runbooks, name+".md")), want) {
+			t.Errorf("the page of %s lacks %s", name, want)
+		}
+	}
+}
+
 // TestRulesReadWhatIsSent: every figure that tidewatch-self reads is one that a worker with all troubles sends.
 func TestRulesReadWhatIsSent(t *testing.T) {
 	m, s := selfTask()
@@ -131,7 +165,7 @@ func TestOperatingNamesWhatExists(t *testing.T) {
 		known += readText(t, file)
 	}
 	commands, metrics := 0, 0
-	for _, file := range append(globbed(t, operateDocs+"/*.md"), globbed(t, runbooks+"/*.md")...) {
+	for _, file := range globbed(t, operateDocs+"/*.md", operateDocs+"/*.yaml", runbooks+"/*.md") {
 		text := readText(t, file)
 		for _, line := range regexp.MustCompile("(?m)(?:^\\$ |`)tidewatch ([a-z][^`\n#|]*)").FindAllStringSubmatch(text, -1) {
 			commands++
@@ -183,11 +217,14 @@ func readText(t *testing.T, name string) string {
 	return string(text)
 }
 
-func globbed(t *testing.T, pattern string) []string {
+func globbed(t *testing.T, patterns ...string) (all []string) {
 	t.Helper()
-	files, err := filepath.Glob(pattern)
-	if err != nil || len(files) == 0 {
-		t.Fatal(pattern, err)
+	for _, p := range patterns {
+		files, err := filepath.Glob(p)
+		if err != nil || len(files) == 0 {
+			t.Fatal(p, err)
+		}
+		all = append(all, files...)
 	}
-	return files
+	return all
 }
