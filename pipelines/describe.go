@@ -54,9 +54,11 @@ type Rollup struct {
 	Columns []RollupColumn
 }
 
-// RollupColumn is a value of a rollup: Function(Of). Always says that Of is never null.
+// RollupColumn is a value of a rollup: Function(Of), in Unit, which is UCUM, or "" if it is none or unknown. Always says that Of
+// is never null.
 type RollupColumn struct {
 	Name, Function, Of string
+	Unit               string
 	Always             bool
 }
 
@@ -216,8 +218,9 @@ func (d *describer) rollups() {
 		r := Rollup{Output: step.Name.Value, Window: w.Size(), Every: w.Step(), Keep: l.keep(o.sink), Groups: values(w.By)}
 		for _, a := range w.Aggregates {
 			function, _, _ := strings.Cut(a.Expr.Value, "(")
+			function = strings.TrimSpace(function)
 			of := argumentOf(a.Expr.Value)
-			r.Columns = append(r.Columns, RollupColumn{a.Name.Value, strings.TrimSpace(function), of, d.always(step, of)})
+			r.Columns = append(r.Columns, RollupColumn{a.Name.Value, function, of, d.unitOf(step, a.Name.Value, function, of), d.always(step, of)})
 		}
 		d.out.Rollups = append(d.out.Rollups, r)
 	}

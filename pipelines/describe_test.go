@@ -52,7 +52,7 @@ func TestDescribeHostCPU(t *testing.T) {
 	if !slices.Equal(d.Demands["name"], []string{"system.cpu.utilization"}) || d.Event != "metric" || d.Lateness != 2*time.Minute {
 		t.Errorf("%+v", d)
 	}
-	avg := pipelines.RollupColumn{Name: "avg", Function: "avg", Of: "value", Always: true}
+	avg := pipelines.RollupColumn{Name: "avg", Function: "avg", Of: "value", Unit: "1", Always: true}
 	if len(d.Rollups) != 1 || d.Rollups[0].Window != 10*time.Second || !slices.Equal(d.Rollups[0].Groups, []string{"tenant", "host"}) || d.Rollups[0].Columns[0] != avg {
 		t.Errorf("%+v", d.Rollups)
 	}

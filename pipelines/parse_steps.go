@@ -116,6 +116,9 @@ func (r *reader) window(n ast.Node) *Window {
 	if v := m.need("aggregate", "what to compute, for example {samples: count()}"); v != nil {
 		w.Aggregates = r.computed(v, "`aggregate`")
 	}
+	if v := m.get("unit"); v != nil {
+		r.unit(w, v)
+	}
 	m.done()
 	return w
 }

@@ -103,6 +103,8 @@ type Window struct {
 	Every      Duration
 	By         []Text
 	Aggregates []Computed
+	Unit       Text         // of what is measured; "" is that of the events
+	Units      []ColumnUnit // of single columns instead
 }
 
 // Size is the length of a window.

@@ -218,6 +218,7 @@ func (k *checker) windowStep(s *laidStep) {
 			good = false
 		}
 	}
+	k.units(w)
 	if &k.l.steps[k.l.window] != s { // a second window was reported
 		return
 	}

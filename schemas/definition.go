@@ -3,6 +3,7 @@ package schemas
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -29,6 +30,8 @@ type Definition struct {
 	About   string
 	Topics  []string // whose default it is
 	Fields  []Field  // in the order of the file; time and attributes are always among them
+	// Units are those of the metrics that are well known, by name, in UCUM.
+	Units map[string]string
 }
 
 // Field is a named value of an event.
@@ -101,11 +104,12 @@ func (d *Definition) Columns(fields []string) (*stream.Schema, error) {
 
 // file is the form of a definition on disk.
 type file struct {
-	Schema  string      `yaml:"schema"`
-	Version int         `yaml:"version"`
-	About   string      `yaml:"about"`
-	Topics  []string    `yaml:"topics"`
-	Fields  []fileField `yaml:"fields"`
+	Schema  string            `yaml:"schema"`
+	Version int               `yaml:"version"`
+	About   string            `yaml:"about"`
+	Topics  []string          `yaml:"topics"`
+	Fields  []fileField       `yaml:"fields"`
+	Units   map[string]string `yaml:"units"`
 }
 
 type fileField struct {
@@ -121,7 +125,7 @@ func Parse(data []byte) (*Definition, error) {
 	if err := yaml.UnmarshalWithOptions(data, &f, yaml.Strict()); err != nil {
 		return nil, fmt.Errorf("parse schema: %w", err)
 	}
-	d := &Definition{Name: f.Schema, Version: f.Version, About: f.About, Topics: f.Topics}
+	d := &Definition{Name: f.Schema, Version: f.Version, About: f.About, Topics: f.Topics, Units: f.Units}
 	for _, field := range f.Fields {
 		d.Fields = append(d.Fields, Field{field.Name, stream.KindOf(field.Kind), field.Required, field.Doc})
 	}
@@ -156,8 +160,21 @@ func (d *Definition) check() error {
 			report("field `%s` of %s names a producer, so its kind is string", name, d)
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(d.Units)) {
+		if !IsUnit(d.Units[name]) {
+			report("the unit `%s` of %s in %s: %s", d.Units[name], name, d, UnitForm)
+		}
+	}
 	errs = append(errs, d.demand(TimeField, stream.Timestamp), d.demand(AttributesField, stream.String))
 	return errors.Join(errs...)
+}
+
+// UnitForm is what a unit looks like, for messages.
+const UnitForm = "a unit is in UCUM, such as ms, By, 1 or {request}: up to 32 letters, digits and signs, no blanks"
+
+// IsUnit reports whether a text can be a unit. UCUM has many and lets people invent some, so only its form is checked.
+func IsUnit(text string) bool {
+	return text != "" && len(text) <= 32 && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 func (d *Definition) demand(name string, kind stream.Kind) error {

@@ -80,9 +80,10 @@ func (t *target) functions(d *pipelines.Description) {
 		c := &t.info.Columns[k]
 		if j := slices.IndexFunc(d.Rollups[i].Columns, func(r pipelines.RollupColumn) bool { return r.Name == c.Name }); j >= 0 {
 			r := &d.Rollups[i].Columns[j]
-			c.Function, c.Of, t.exact[k] = r.Function, r.Of, r.Always
+			c.Function, c.Of, c.Unit, t.exact[k] = r.Function, r.Of, r.Unit, r.Always
 		}
 	}
+	t.info.Unit = commonUnit(t.info.Columns, nil)
 }
 
 // classify finds out what the output is about: its filters say which metric or class of events it sees.
@@ -91,7 +92,6 @@ func (t *target) classify(d *pipelines.Description) {
 	if name := commonName(d.Demands[nameField]); name != "" && d.Event == metricEvent {
 		info.Name = name
 	}
-	info.Unit = unitOf(info.Name)
 	first, rest, _ := strings.Cut(info.Name, ".")
 	second, _, _ := strings.Cut(rest, ".")
 	switch {
@@ -134,28 +134,16 @@ func (t *target) is(words []string) bool {
 	})
 }
 
-// unitOf is the unit of a metric whose name follows the conventions of OpenTelemetry, in UCUM; "" if the name does not
-// tell. Rollups do not keep the unit of their events.
-func unitOf(name string) string {
-	switch _, last, _ := cutLast(name, '.'); last {
-	case "utilization", "ratio":
-		return "1"
-	case "duration", "latency":
-		return "ms"
-	case "usage", "memory", "bytes", "size", "rss", "heap":
-		return "By"
-	case "seconds", "uptime":
-		return "s"
-	case "io":
-		return "By"
+// commonUnit is the unit of those of the columns that have one, "" if they differ. No names are all columns.
+func commonUnit(columns []ColumnInfo, names []string) (unit string) {
+	for i := range columns {
+		switch u := columns[i].Unit; {
+		case u == "" || u == unit || names != nil && !slices.Contains(names, columns[i].Name):
+		case unit == "":
+			unit = u
+		default:
+			return ""
+		}
 	}
-	return ""
-}
-
-func cutLast(s string, sep byte) (front, back string, ok bool) {
-	i := strings.LastIndexByte(s, sep)
-	if i < 0 {
-		return "", s, false
-	}
-	return s[:i], s[i+1:], true
+	return unit
 }

@@ -197,10 +197,10 @@ func tooMuch(series, points int) error {
 }
 
 func (p *part) line(f *folded) MetricsLine {
-	info := &p.plan.target.info
+	info, header := &p.plan.target.info, p.plan.header()
 	return MetricsLine{
-		Name: info.Name, Unit: info.Unit, Pipeline: info.Pipeline, Output: info.Output, Labels: p.plan.labels(f.key), Step: Span(p.plan.step),
-		Columns: p.plan.header(), Points: f.points,
+		Name: info.Name, Unit: commonUnit(info.Columns, header), Pipeline: info.Pipeline, Output: info.Output, Labels: p.plan.labels(f.key), Step: Span(p.plan.step),
+		Columns: header, Points: f.points,
 	}
 }
 

@@ -25,7 +25,7 @@ type MetricsAnswer struct {
 // MetricsLine is one series: a group of an output.
 type MetricsLine struct {
 	Name     string            `json:"name" doc:"Name of the metric; PIPELINE.OUTPUT where the pipeline is about no single one."`
-	Unit     string            `json:"unit" doc:"Unit of the values in UCUM; empty if unknown."`
+	Unit     string            `json:"unit" doc:"Unit in UCUM of the columns that have one; empty if there is none, it is unknown, or they differ: see the columns of the output."`
 	Pipeline string            `json:"pipeline"`
 	Output   string            `json:"output"`
 	Labels   map[string]string `json:"labels" doc:"Group columns; a null one is missing."`
@@ -39,7 +39,7 @@ type OutputInfo struct {
 	Pipeline string       `json:"pipeline"`
 	Output   string       `json:"output"`
 	Name     string       `json:"name" doc:"Name of the metric."`
-	Unit     string       `json:"unit"`
+	Unit     string       `json:"unit" doc:"Unit in UCUM of the columns that have one; empty if there is none, it is unknown, or they differ."`
 	Family   string       `json:"family" doc:"Which question it answers: system, security, performance or custom."`
 	Type     string       `json:"type" doc:"What types= chooses by: cpu, memory, disk, network; the class of security events."`
 	Window   Span         `json:"window"`
@@ -58,6 +58,7 @@ type ColumnInfo struct {
 	Name     string `json:"name"`
 	Function string `json:"function" doc:"count, sum, min, max or avg."`
 	Of       string `json:"of,omitempty" doc:"What it is computed of."`
+	Unit     string `json:"unit" doc:"Unit in UCUM, as the pipeline or the schema of the events says; empty for numbers of things, or if it is unknown."`
 }
 
 // OmittedColumn says why a column is not in the answer.

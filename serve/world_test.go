@@ -30,6 +30,7 @@ func at(seconds int) stream.Time {
 
 // world is all that a server reads, in memory. It implements Status, Rollups and Log.
 type world struct {
+	applied []ApplyRequest
 	described []*pipelines.Description
 	alerts    *alerts.Memory
 	notReady  error
@@ -294,7 +295,7 @@ func (w *world) Letter(_ context.Context, partition int32, offset int64) (Letter
 func (w *world) server(t testing.TB, change func(*Config)) *Server {
 	t.Helper()
 	c := Config{
-		Status: w, Alerts: w.alerts, Rollups: w, Log: w, Clock: still{nine.Add(2 * time.Minute)}, Logger: slog.New(slog.DiscardHandler),
+		Status: w, Alerts: w.alerts, Rollups: w, Log: w, Applier: w, Clock: still{nine.Add(2 * time.Minute)}, Logger: slog.New(slog.DiscardHandler),
 		Version: "dev", Limits: DefaultLimits(),
 	}
 	if change != nil {
@@ -333,7 +334,7 @@ func exampleWorld(t testing.TB) *world {
 		},
 		Edges:   []pipelines.Edge{{From: "topic metrics", To: "main cpu"}, {From: "main cpu", To: "output redis cpu"}},
 		Rules:   []pipelines.Rule{{Name: "HostCPUHigh", When: "avg > 0.9", For: time.Minute, KeepFiringFor: 30 * time.Second, Severity: "warning", Summary: "{{ host }} is busy", Labels: map[string]string{}}},
-		Rollups: []pipelines.Rollup{{Output: "cpu", Columns: []pipelines.RollupColumn{{Name: "avg", Function: "avg", Of: "value", Always: true}, {Name: "max", Function: "max", Of: "value", Always: true}, {Name: "samples", Function: "count"}}}},
+		Rollups: []pipelines.Rollup{{Output: "cpu", Columns: []pipelines.RollupColumn{{Name: "avg", Function: "avg", Of: "value", Unit: "1", Always: true}, {Name: "max", Function: "max", Of: "value", Unit: "1", Always: true}, {Name: "samples", Function: "count"}}}},
 	})
 	w.output(RollupOutput{
 		Pipeline: "authentication-sources", Name: "sources", Instance: "authentication-sources@1", Groups: 2, Window: time.Minute, Every: time.Minute,
@@ -349,7 +350,7 @@ func exampleWorld(t testing.TB) *world {
 	}, &pipelines.Description{
 		Name: "service-latency", About: "Durations of each service.", Instance: "service-latency@1", Topics: []string{"metrics"}, Event: "metric",
 		Demands: map[string][]string{"name": {"http.server.duration"}},
-		Rollups: []pipelines.Rollup{{Output: "latency", Columns: []pipelines.RollupColumn{{Name: "mean", Function: "avg", Of: "value"}, {Name: "last", Function: "last", Of: "value"}, {Name: "requests", Function: "count"}}}},
+		Rollups: []pipelines.Rollup{{Output: "latency", Columns: []pipelines.RollupColumn{{Name: "mean", Function: "avg", Of: "value", Unit: "ms"}, {Name: "last", Function: "last", Of: "value", Unit: "ms"}, {Name: "requests", Function: "count"}}}},
 	})
 	for i := range 6 {
 		w.put("host-cpu/cpu", at(10*i),

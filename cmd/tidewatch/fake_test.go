@@ -116,7 +116,7 @@ func (fakeStatus) Pipelines() []*pipelines.Description {
 			Name: "host-cpu", About: "CPU use of each host.", Instance: "host-cpu@1", Topics: []string{"metrics"}, Event: "metric",
 			Demands: map[string][]string{"name": {"system.cpu.utilization"}},
 			Rollups: []pipelines.Rollup{{Output: "cpu", Window: 10 * time.Second, Keep: 6 * time.Hour, Groups: []string{"tenant", "host"}, Columns: []pipelines.RollupColumn{
-				{Name: "avg", Function: "avg", Of: "value", Always: true}, {Name: "max", Function: "max", Of: "value", Always: true}, {Name: "samples", Function: "count", Always: true},
+				{Name: "avg", Function: "avg", Of: "value", Unit: "1", Always: true}, {Name: "max", Function: "max", Of: "value", Unit: "1", Always: true}, {Name: "samples", Function: "count", Always: true},
 			}}},
 		},
 		{

@@ -108,7 +108,7 @@ func nothing() map[string]answer {
 func cpuOutput() object {
 	return object{
 		"pipeline": "host-cpu", "output": "cpu", "name": "system.cpu.utilization", "unit": "1", "family": "system", "type": "cpu", "window": "10s", "keep": "6h", "groups": []string{"tenant", "host"},
-		"columns": []object{{"name": "avg", "function": "avg", "of": "value"}, {"name": "max", "function": "max", "of": "value"}},
+		"columns": []object{{"name": "avg", "function": "avg", "of": "value", "unit": "1"}, {"name": "max", "function": "max", "of": "value", "unit": "1"}},
 	}
 }
 
@@ -116,7 +116,7 @@ func cpuOutput() object {
 func trafficOutput() object {
 	o := cpuOutput()
 	o["pipeline"], o["output"], o["name"], o["unit"], o["family"] = "host-network", "network", "host-network.network", "By/s", "custom"
-	o["columns"] = []object{{"name": "lowest", "function": "min", "of": "value"}, {"name": "highest", "function": "max", "of": "value"}}
+	o["columns"] = []object{{"name": "lowest", "function": "min", "of": "value", "unit": "By/s"}, {"name": "highest", "function": "max", "of": "value", "unit": "By/s"}}
 	return o
 }
 

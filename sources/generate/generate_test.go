@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidewatch/tidewatch/schemas"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
@@ -76,6 +77,35 @@ func TestPlantedIncidents(t *testing.T) {
 		if want := map[bool]int{true: 1}[tc.label == "brute_force"]; success != want {
 			t.Errorf("%s: %d successes, want %d", tc.label, success, want)
 		}
+	}
+}
+
+// TestUnitsAreThoseOfTheSchema: rollups take the unit of a metric from its schema, so events must not say another.
+func TestUnitsAreThoseOfTheSchema(t *testing.T) {
+	def, err := schemas.Builtin().Lookup("metric", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, scenario := range []string{"bench", "hosts", "platform"} {
+		g, err := New(Default(scenario))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e Event
+		for i := range int64(4000) {
+			g.Event(i, &e)
+			var v struct{ Name, Unit string }
+			if err := json.Unmarshal(e.Value, &v); err != nil {
+				t.Fatal(err)
+			}
+			if seen[v.Name] = true; def.Units[v.Name] != v.Unit {
+				t.Fatalf("%s is in %q, the schema says %q", v.Name, v.Unit, def.Units[v.Name])
+			}
+		}
+	}
+	if len(seen) != 6 {
+		t.Errorf("seen %v, want six metrics", seen)
 	}
 }
 

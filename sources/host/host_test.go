@@ -24,9 +24,16 @@ func TestSampleOfThisMachine(t *testing.T) {
 	if err != nil {
 		t.Log(err) // a container may hide some
 	}
+	def, err := schemas.Builtin().Lookup("metric", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := map[string]float64{}
 	for _, p := range points {
 		seen[p.Name] = p.Value
+		if p.Unit != def.Units[p.Name] { // rollups take it from there
+			t.Errorf("%s is in %q, the schema says %q", p.Name, p.Unit, def.Units[p.Name])
+		}
 		if p.Unit == "1" && p.Name != "process.cpu.utilization" && (p.Value < 0 || p.Value > 1) || math.IsNaN(p.Value) || p.Value < 0 {
 			t.Errorf("%s is %v", p.Name, p.Value)
 		}

@@ -44,6 +44,12 @@ export function mainColumn(o: Output): string {
   return o.columns[0]?.name ?? '';
 }
 
+/** The unit of those of the columns that have one; none if they differ. */
+export function unitOf(o: Output, columns: string[]): string {
+  const units = new Set(o.columns.filter((c) => c.unit && columns.includes(c.name)).map((c) => c.unit));
+  return units.size === 1 ? [...units][0]! : '';
+}
+
 export function columnOf(o: Output, f: string): string | undefined {
   return o.columns.find((c) => c.function === f)?.name;
 }

@@ -6,6 +6,7 @@ export interface Column {
   name: string;
   function: 'count' | 'sum' | 'min' | 'max' | 'avg' | string;
   of?: string;
+  unit: string;
 }
 
 export interface Output {
