@@ -6,12 +6,14 @@ import (
 )
 
 func TestDemosAreExplained(t *testing.T) {
-	seen := map[string]bool{}
-	for _, d := range demos {
-		if text := demoText(d); seen[text] {
-			t.Errorf("%s has no text of its own", d)
-		} else {
-			seen[text] = true
+	for _, again := range []bool{false, true} {
+		seen := map[string]bool{}
+		for _, d := range demos {
+			if text := demoText(d, again); seen[text] {
+				t.Errorf("%s has no text of its own", d)
+			} else {
+				seen[text] = true
+			}
 		}
 	}
 	if trailPause < time.Second {

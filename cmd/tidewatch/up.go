@@ -113,6 +113,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	c.Kafka.Brokers, c.Redis.URL, c.Postgres.DSN, c.Objects.URL = stack.Brokers(), stack.RedisURL(), stack.PostgresDSN(), stack.ObjectsURL()
 	c.HTTP.Listen, c.HTTP.Admin, c.Pipelines = listen, f.admin, f.pipelines
 	file := filepath.Join(stack.Dir(), "tidewatch.yaml")
+	again := hasFile(file)
 	if err := config.Write(file, &c); err != nil {
 		return err
 	}
@@ -133,7 +134,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	if err := w.source.EnsureTopics(ctx, topics); err != nil {
 		return err
 	}
-	a.banner(f, w, stack, clock.System{}.Now().Sub(began))
+	a.banner(&started{upFlags: f, worker: w, plans: w.plans, stack: stack, again: again, took: clock.System{}.Now().Sub(began)})
 	return a.runUp(ctx, w, stack, f, &sim)
 }
 
@@ -151,6 +152,12 @@ func (a *app) startStack(ctx context.Context, f *upFlags, log *slog.Logger, sim 
 		return nil, ctx.Err()
 	}
 	return stack, fail(exitConflict, err)
+}
+
+// hasFile reports whether there is such a file.
+func hasFile(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // say tells what the start is doing.
