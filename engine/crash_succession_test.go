@@ -255,7 +255,7 @@ func (s *succeeding) succeed(p *process) {
 		life := streamtest.NewLife(s.world, streamtest.RandomPlan(s.rng, map[streamtest.Fault]int{
 			streamtest.Crash: 50, streamtest.CrashAfter: 50, streamtest.Fail: 100, streamtest.LoseReply: 100, streamtest.Delay: 100,
 		})) // of who asks for it
-		_, err := s.succession(life).Begin(context.Background(), life.Claims().(stream.Successions))
+		err := s.succession(life).Begin(context.Background(), life.Claims().(stream.Successions))
 		life.Kill()
 		if s.look() {
 			p.runner.Add(s.version(p.life, 2))

@@ -279,7 +279,7 @@ func (r *Runner) keep(ctx context.Context, run *running) {
 		case err == nil || ctx.Err() != nil:
 			return
 		case errors.Is(err, errLost):
-			t.log.Warn("another worker has taken over; taking over again, since the partition is assigned here")
+			t.log.Warn("the row was taken by another worker, or by the next version of the pipeline; taking over again, since the partition is assigned here")
 		case stream.KindOfError(err) == stream.Retry:
 			t.log.Warn("task starts again", "error", err)
 		default:

@@ -25,6 +25,8 @@ type Succession struct {
 	// Internal are the partitions of the topic between the stages of the new version, if it has two.
 	Internal []stream.Partition
 	Objects  stream.Objects
+
+	Cut stream.Time // set by Begin
 }
 
 // Heirloom is a step of the new version and where its state is in a snapshot of the old one.
@@ -37,49 +39,48 @@ type Heirloom struct {
 // ErrNotReady says that the old version has to get further first: the same call succeeds a little later.
 var ErrNotReady = errors.New("the old version is not ready")
 
-// Begin claims the cut, and gives the tasks of the new version their rows. It returns the cut. It may be called again after
-// an error; a caller that does not know whether it has succeeded looks for the rows of the new version.
-func (s *Succession) Begin(ctx context.Context, store stream.Successions) (cut stream.Time, err error) {
-	err = store.Succeed(ctx, s.Old.Instance, func(rows []*stream.Checkpoint) (claims, fresh []*stream.Checkpoint, err error) {
-		cut, claims, fresh, err = s.turn(ctx, rows)
-		return claims, fresh, err
+// Begin claims the cut, and gives the tasks of the new version their rows. It may be called again after an error; a caller
+// that does not know whether it has succeeded looks for the rows of the new version.
+func (s *Succession) Begin(ctx context.Context, store stream.Successions) error {
+	err := store.Succeed(ctx, s.Old.Instance, func(rows []*stream.Checkpoint) (claims, fresh []*stream.Checkpoint, err error) {
+		return s.turn(ctx, rows)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("begin %s behind %s: %w", s.New.Instance, s.Old.Instance, err)
+		return fmt.Errorf("begin %s behind %s: %w", s.New.Instance, s.Old.Instance, err)
 	}
-	return cut, nil
+	return nil
 }
 
 // turn decides what Succeed writes.
-func (s *Succession) turn(ctx context.Context, rows []*stream.Checkpoint) (cut stream.Time, claims, fresh []*stream.Checkpoint, err error) {
+func (s *Succession) turn(ctx context.Context, rows []*stream.Checkpoint) (claims, fresh []*stream.Checkpoint, err error) {
 	if err := s.complete(rows); err != nil {
-		return 0, nil, nil, err
+		return nil, nil, err
 	}
 	records := make([]*stream.Record, len(rows))
 	highest := stream.NoTime
 	for i, row := range rows {
 		if records[i], err = decodeRecord(row); err != nil {
-			return 0, nil, nil, fmt.Errorf("%s: %w", row.Task, err)
+			return nil, nil, fmt.Errorf("%s: %w", row.Task, err)
 		}
 		switch {
 		case row.Epoch == 0:
-			return 0, nil, nil, fmt.Errorf("%w: %s has claimed nothing yet", ErrNotReady, row.Task)
+			return nil, nil, fmt.Errorf("%w: %s has claimed nothing yet", ErrNotReady, row.Task)
 		case records[i].Control != nil:
-			return 0, nil, nil, fmt.Errorf("%w: a control record of %s has not taken effect yet", ErrNotReady, row.Task)
+			return nil, nil, fmt.Errorf("%w: a control record of %s has not taken effect yet", ErrNotReady, row.Task)
 		}
 		highest = max(highest, records[i].Mark)
 	}
-	cut = s.cut(highest)
+	s.Cut = s.cut(highest)
 	owner := "cut-" + newOwner()
 	for i, row := range rows {
-		claim, err := end(row, records[i], owner, cut)
+		claim, err := end(row, records[i], owner, s.Cut)
 		if err != nil {
-			return 0, nil, nil, err
+			return nil, nil, err
 		}
 		claims = append(claims, claim)
 	}
-	fresh, err = s.begin(ctx, rows, records, cut)
-	return cut, claims, fresh, err
+	fresh, err = s.begin(ctx, rows, records)
+	return claims, fresh, err
 }
 
 // complete checks that every task of the old version has a row: one without would know of no cut.
@@ -130,13 +131,13 @@ func end(row *stream.Checkpoint, rec *stream.Record, owner string, cut stream.Ti
 
 // begin makes the rows of the new version. Tasks that read events begin where the snapshots of the old ones are, so that they
 // may go on with state from there; those of an internal topic at its beginning.
-func (s *Succession) begin(ctx context.Context, rows []*stream.Checkpoint, records []*stream.Record, cut stream.Time) (fresh []*stream.Checkpoint, err error) {
+func (s *Succession) begin(ctx context.Context, rows []*stream.Checkpoint, records []*stream.Record) (fresh []*stream.Checkpoint, err error) {
 	add := func(stage *Stage, p stream.Partition, first int64, old int) error {
 		task := stream.TaskID{Instance: s.New.Instance, Stage: stage.Name, Partition: p}
 		at := stream.Version{Offset: first}
 		rec := stream.Record{Format: 1, At: at, Mark: stream.NoTime, RecordMark: stream.NoTime, First: first}
 		rec.Snapshot.At = at
-		rec.Control = &stream.Control{Kind: controlSince, At: stream.Version{Offset: first, Step: 1}, Cut: cut}
+		rec.Control = &stream.Control{Kind: controlSince, At: stream.Version{Offset: first, Step: 1}, Cut: s.Cut}
 		if old >= 0 {
 			if rec.Control.Inherit, err = s.inherit(ctx, task, rec.Control.At, rows[old].Task.Stage, records[old]); err != nil {
 				return err

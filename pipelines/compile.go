@@ -188,6 +188,9 @@ func (b *builder) sinks(ctx context.Context, stage string, t engine.TaskContext)
 			continue
 		}
 		c := b.sinkConfig(o)
+		if err := b.following(&c); err != nil {
+			return nil, fmt.Errorf("open %s of %s: %w", o.sink.Kind, o.of, err)
+		}
 		sink, err := b.c.NewSink(ctx, c, t)
 		if err != nil {
 			for _, open := range outputs {

@@ -125,6 +125,9 @@ type SinkConfig struct {
 	Lateness time.Duration
 	Groups   int
 
+	Since  stream.Time // redis: the first window of this version of the pipeline
+	Before *SinkConfig // redis: the output of the version before, which has earlier windows; nil if there is none
+
 	Keep  time.Duration // redis
 	Topic string        // kafka: where to; parquet of the source: where from
 	Raw   bool          // parquet: the archive of a topic

@@ -78,7 +78,11 @@ func (l *layout) instance() string {
 	for _, o := range l.outputs {
 		c.Sinks = append(c.Sinks, canonicalSink{o.sink.Kind, o.of.Value, int64(l.keep(o.sink)), l.topicOf(o)})
 	}
-	return instanceOf(s.Name.Value, c)
+	name := instanceOf(s.Name.Value, c)
+	if s.take > 1 {
+		name += fmt.Sprint("-", s.take)
+	}
+	return name
 }
 
 func instanceOf(name string, v any) string {

@@ -56,6 +56,11 @@ func Load(c *Components, paths ...string) ([]*Spec, error) {
 	return check(files, c)
 }
 
+// LoadText is Load of the text of one file; name is for messages.
+func LoadText(c *Components, name, text string) ([]*Spec, error) {
+	return check([]file{{name, []byte(text)}}, c)
+}
+
 // file is a file that was read.
 type file struct {
 	name string

@@ -1,6 +1,10 @@
 package pipelines
 
-import "time"
+import (
+	"time"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
 
 // Spec is a pipeline as its file says it. Every value keeps its place, so that whatever is found wrong later can be shown
 // there. A spec is not changed after Load; any goroutine may read it.
@@ -17,6 +21,10 @@ type Spec struct {
 
 	src *source
 	at  Pos
+
+	before *Spec // see After
+	since  stream.Time
+	take   int
 }
 
 // Source is where the events come from.

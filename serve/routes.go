@@ -305,6 +305,17 @@ func pipelineRoutes() []route {
 			Examples: []example{{Name: "pipeline", Path: "/pipelines/host-cpu", Want: 200}},
 		},
 		{
+			Method: "POST", Path: "/pipelines/apply", ID: "applyPipelines", Tag: "state", Role: RoleWrite, handle: applyPipelines,
+			Summary: "Let new versions of pipelines follow those that run",
+			About: "Each pipeline of the file begins at a cut, without a restart. Windows that start before it stay those of the version before, " +
+				"which ends when all of them are final.",
+			Body: ApplyRequest{}, Answers: ok(ApplyAnswer{}),
+			Examples: []example{
+				{Name: "applyPipelines", Path: "/pipelines/apply", Body: `{"text":"pipeline: host-cpu\n","file":"host-cpu.yaml","by":"ada"}`, Want: 200},
+				{Name: "applyPipelines-refused", Path: "/pipelines/apply", Body: `{"text":"# nothing","file":"host-cpu.yaml"}`, Want: 422},
+			},
+		},
+		{
 			Method: "GET", Path: "/ledger", ID: "ledger", Tag: "state", Role: RoleRead, Live: liveWhole, handle: ledger,
 			Summary: "What became of every offset, of all workers", Answers: ok(LedgerAnswer{}),
 			Examples: []example{{Name: "ledger", Path: "/ledger", Want: 200}},

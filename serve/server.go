@@ -58,6 +58,7 @@ type Config struct {
 	Clock    stream.Clock
 	Logger   *slog.Logger
 	Version  string
+	Applier  Applier // nil where pipelines cannot be changed
 	// Tokens that callers must show one of; nil on loopback, where none is asked for.
 	Tokens *Tokens
 	// Page answers for everything beside the API; nil if there is no page. Its files are public: what they show is not.

@@ -1,6 +1,10 @@
 package serve
 
-import "github.com/tidewatch/tidewatch/stream"
+import (
+	"time"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
 
 // StatusAnswer is the body of /api/v2/status.
 type StatusAnswer struct {
@@ -55,3 +59,10 @@ func InstantOf(t stream.Time) *Instant {
 
 // MarshalText implements encoding.TextMarshaler.
 func (i Instant) MarshalText() ([]byte, error) { return []byte(stream.Time(i).String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (i *Instant) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.RFC3339Nano, string(text))
+	*i = Instant(stream.TimeOf(t))
+	return err
+}

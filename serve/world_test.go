@@ -30,6 +30,7 @@ func at(seconds int) stream.Time {
 
 // world is all that a server reads, in memory. It implements Status, Rollups and Log.
 type world struct {
+	applied   []ApplyRequest
 	described []*pipelines.Description
 	alerts    *alerts.Memory
 	notReady  error
@@ -294,7 +295,7 @@ func (w *world) Letter(_ context.Context, partition int32, offset int64) (Letter
 func (w *world) server(t testing.TB, change func(*Config)) *Server {
 	t.Helper()
 	c := Config{
-		Status: w, Alerts: w.alerts, Rollups: w, Log: w, Clock: still{nine.Add(2 * time.Minute)}, Logger: slog.New(slog.DiscardHandler),
+		Status: w, Alerts: w.alerts, Rollups: w, Log: w, Applier: w, Clock: still{nine.Add(2 * time.Minute)}, Logger: slog.New(slog.DiscardHandler),
 		Version: "dev", Limits: DefaultLimits(),
 	}
 	if change != nil {

@@ -37,7 +37,7 @@ func (w *worker) newAPI(l net.Listener, view *statusView) (*serve.Server, error)
 	}
 	s, err := serve.New(serve.Config{
 		Listener: l, Status: view, Alerts: w.db.Alerts(), Rollups: rollupsView{w.redis}, Log: logView{kafkaConfig(w.config.Kafka), w.producer},
-		Clock: clock.System{}, Logger: w.log, Version: version, Tokens: tokens, Page: files, Limits: serve.DefaultLimits(),
+		Clock: clock.System{}, Logger: w.log, Version: version, Applier: w.versions, Tokens: tokens, Page: files, Limits: serve.DefaultLimits(),
 	})
 	return s, fail(exitUsage, err)
 }

@@ -60,9 +60,10 @@ func (a *app) local(ctx context.Context) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	view := &statusView{worker: "query"}
+	known := &lineup{}
+	view := &statusView{worker: "query", lineup: func() *lineup { return known }}
 	if specs, c, err := a.specs(nil); err == nil {
-		if view.described, err = describe(specs, c, nil); err != nil {
+		if known.described, err = describe(specs, c, nil); err != nil {
 			return nil, fail(exitUsage, err)
 		}
 	} else if !a.quiet {
@@ -158,6 +159,12 @@ func unwrapURL(err error) error {
 	return err
 }
 
+// answered is a problem that a server has answered with, in words of the command line.
+type answered struct{ code, text string }
+
+// Error implements error.
+func (p *answered) Error() string { return p.text }
+
 // problemError is a problem of the API in words of the command line.
 func problemError(base string, res *http.Response) error {
 	var p serve.Problem
@@ -186,7 +193,7 @@ func problemError(base string, res *http.Response) error {
 	case http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		code = exitDependency
 	}
-	return fail(code, errors.New(text))
+	return fail(code, &answered{p.Code, text})
 }
 
 // memoryListener connects a client and a server of one process. It implements net.Listener.

@@ -24,7 +24,7 @@ const requestsMetric = "tidewatch_http_request_seconds"
 // shipped pipeline tidewatch-self judges them.
 func (w *worker) measureSelf(ctx context.Context, client *kgo.Client) error {
 	labels := host.Labels{Service: "tidewatch", Tenant: "local", Attributes: []host.Attribute{demoOrigin(demoSelf)}}
-	meter := newSelfMeter(w.plans, w.specs)
+	meter := newSelfMeter()
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,6 +32,8 @@ func (w *worker) measureSelf(ctx context.Context, client *kgo.Client) error {
 		case <-clock.System{}.After(demoEvery):
 		}
 		now := clock.System{}.Now()
+		runs := w.lineup()
+		meter.follow(runs.newest(), runs.specs)
 		points := meter.measure(w.runner.Status(), now)
 		if server := w.api.Load(); server != nil {
 			more, err := meter.answers(server.Metrics())
@@ -83,8 +85,13 @@ type answers struct {
 	seconds       float64
 }
 
-func newSelfMeter(plans []*engine.Plan, specs []*pipelines.Spec) *selfMeter {
-	m := &selfMeter{plans: plans, windows: map[string]time.Duration{}, tasks: map[stream.TaskID]*taskSeen{}}
+func newSelfMeter() *selfMeter {
+	return &selfMeter{windows: map[string]time.Duration{}, tasks: map[stream.TaskID]*taskSeen{}}
+}
+
+// follow makes it measure what runs now.
+func (m *selfMeter) follow(plans []*engine.Plan, specs []*pipelines.Spec) {
+	m.plans = plans
 	for _, s := range specs {
 		for i := range s.Steps {
 			if window := s.Steps[i].Window; window != nil {
@@ -92,7 +99,6 @@ func newSelfMeter(plans []*engine.Plan, specs []*pipelines.Spec) *selfMeter {
 			}
 		}
 	}
-	return m
 }
 
 // measure has the figures of each pipeline, and the dead letters of each topic.

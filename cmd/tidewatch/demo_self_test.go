@@ -33,7 +33,9 @@ func selfTask() (*selfMeter, *engine.TaskStatus) {
 		Epoch: 3, At: stream.Version{Offset: 100}, Mark: stream.TimeOf(selfAt), Outputs: map[string]string{"redis": ""},
 	}
 	s.Ledger[stream.BucketCounted] = 100
-	return newSelfMeter([]*engine.Plan{p}, []*pipelines.Spec{spec}), s
+	m := newSelfMeter()
+	m.follow([]*engine.Plan{p}, []*pipelines.Spec{spec})
+	return m, s
 }
 
 // read counts n more records, all of them in a bucket.
@@ -130,7 +132,7 @@ func TestFailingChecksAreCounted(t *testing.T) {
 
 func TestAnswersAreReadFromTheHistogram(t *testing.T) {
 	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: requestsMetric}, []string{"route", "status"})
-	m := newSelfMeter(nil, nil)
+	m := newSelfMeter()
 	answered := func(seconds float64, route, status string) { h.WithLabelValues(route, status).Observe(seconds) }
 	look := func(want string) {
 		t.Helper()

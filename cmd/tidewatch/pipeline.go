@@ -14,11 +14,12 @@ import (
 
 func (a *app) pipelineCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "pipeline", Short: "Check, explain, test and list pipelines",
-		Long:    "Works on pipeline files without a server: those of the arguments, else those of the configuration, else the shipped ones.",
+		Use: "pipeline", Short: "Check, explain, test, list and apply pipelines",
+		Long: "Works on pipeline files without a server: those of the arguments, else those of the configuration, else the shipped ones.\n" +
+			"Only `apply` talks to a running one.",
 		Example: "  tidewatch pipeline validate my-pipelines\n  tidewatch pipeline test my-pipelines/host-cpu.yaml",
 	}
-	c.AddCommand(a.pipelineValidate(), a.pipelineExplain(), a.pipelineTest(), a.pipelineList())
+	c.AddCommand(a.pipelineValidate(), a.pipelineExplain(), a.pipelineTest(), a.pipelineList(), a.pipelineApply())
 	return c
 }
 

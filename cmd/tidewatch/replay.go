@@ -163,12 +163,12 @@ func (a *app) replay(ctx context.Context, f *replayFlags) (err error) {
 		}
 		a.toConsole(r, plan, printer)
 	case "config":
-		w, err := a.openReplay(ctx, f)
+		w, p, err := a.openReplay(ctx, f)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, w.close()) }()
-		plan, r.Objects = w.plans[0], w.objects
+		plan, r.Objects = p, w.objects
 		claims := &replayClaims{store: w.db.Claims(), task: stream.TaskID{Instance: plan.Instance, Stage: "replay", Partition: stream.Partition{Topic: f.from}}}
 		r.Decide = func(d stream.Decision) error { return claims.add(ctx, d) }
 		defer func() { err = errors.Join(err, claims.flush(ctx)) }()
@@ -229,21 +229,20 @@ func (r *replayRows) collect(step string, b *stream.Batch) error {
 }
 
 // openReplay opens the stores of the configuration and compiles the pipeline onto them.
-func (a *app) openReplay(ctx context.Context, f *replayFlags) (*worker, error) {
+func (a *app) openReplay(ctx context.Context, f *replayFlags) (*worker, *engine.Plan, error) {
 	c, err := a.load()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	w := &worker{config: c, id: "replay", log: a.log(slog.LevelWarn)}
 	if err := w.openStores(ctx); err != nil {
-		return nil, errors.Join(err, w.close())
+		return nil, nil, errors.Join(err, w.close())
 	}
 	plan, err := replayPlan(components(stores{redis: w.redis, objects: w.objects, kafka: w.producer}), f)
 	if err != nil {
-		return nil, errors.Join(err, w.close())
+		return nil, nil, errors.Join(err, w.close())
 	}
-	w.plans = []*engine.Plan{plan}
-	return w, nil
+	return w, plan, nil
 }
 
 func (a *app) runReplay(ctx context.Context, r *engine.Local, plan *engine.Plan, f *replayFlags) error {

@@ -17,16 +17,15 @@ import (
 
 // statusView shows the tasks of a runner as the API does. It implements serve.Status.
 type statusView struct {
-	worker    string
-	tasks     func() []engine.TaskStatus
-	plans     []*engine.Plan
-	described []*pipelines.Description
-	claims    *postgres.ClaimStore
-	checks    map[string]func(context.Context) error // by name of the dependency
+	worker string
+	tasks  func() []engine.TaskStatus
+	lineup func() *lineup
+	claims *postgres.ClaimStore
+	checks map[string]func(context.Context) error // by name of the dependency
 }
 
 // Pipelines implements serve.Status.
-func (v *statusView) Pipelines() []*pipelines.Description { return v.described }
+func (v *statusView) Pipelines() []*pipelines.Description { return v.lineup().described }
 
 // Ledger implements serve.Status.
 func (v *statusView) Ledger(ctx context.Context) ([]serve.LedgerRow, error) {
@@ -72,7 +71,7 @@ func describePlan(p *engine.Plan) *pipelines.Description {
 func (v *statusView) Status() serve.StatusAnswer {
 	a := serve.StatusAnswer{Worker: v.worker, Version: version, Pipelines: []serve.PipelineStatus{}}
 	tasks := v.tasks()
-	for _, p := range v.plans {
+	for _, p := range v.lineup().plans {
 		a.Pipelines = append(a.Pipelines, pipelineStatus(p, tasks))
 	}
 	slices.SortFunc(a.Pipelines, func(x, y serve.PipelineStatus) int { return strings.Compare(x.Name, y.Name) })

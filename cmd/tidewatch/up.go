@@ -134,7 +134,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	if err := w.source.EnsureTopics(ctx, topics); err != nil {
 		return err
 	}
-	a.banner(&started{upFlags: f, worker: w, plans: w.plans, stack: stack, again: again, took: clock.System{}.Now().Sub(began)})
+	a.banner(&started{upFlags: f, worker: w, plans: w.lineup().plans, stack: stack, again: again, took: clock.System{}.Now().Sub(began)})
 	return a.runUp(ctx, w, stack, f, &sim)
 }
 

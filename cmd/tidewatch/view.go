@@ -49,7 +49,7 @@ func (a *app) view(ctx context.Context, w *worker) error {
 func (a *app) viewLines(ctx context.Context, w *worker) []string {
 	tasks := w.runner.Status()
 	lines := []string{fmt.Sprintf("%-24s %12s %8s  %-20s %s", "PIPELINE", "EVENTS", "LAG", "WATERMARK", "STATE")}
-	for _, p := range w.plans {
+	for _, p := range w.lineup().newest() {
 		var events, lag int64
 		mark, state := stream.MaxTime, "running"
 		for i := range tasks {

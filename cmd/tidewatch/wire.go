@@ -189,11 +189,15 @@ func (s stores) newSink(_ context.Context, c pipelines.SinkConfig, t engine.Task
 
 // redisSink describes the Redis sink of a task.
 func redisSink(c pipelines.SinkConfig, t engine.TaskContext) redis.SinkConfig {
-	return redis.SinkConfig{
-		Task: t.Task, Partitions: t.Partitions,
-		Output: redis.Output{
-			Pipeline: c.Pipeline, Name: c.Output, Instance: c.Instance, Columns: redis.ColumnsOf(c.Schema), Groups: c.Groups,
-			Window: c.Window, Every: c.Every, Keep: c.Keep,
-		},
+	return redis.SinkConfig{Task: t.Task, Partitions: t.Partitions, Output: *redisOutputOf(&c)}
+}
+
+func redisOutputOf(c *pipelines.SinkConfig) *redis.Output {
+	if c == nil {
+		return nil
+	}
+	return &redis.Output{
+		Pipeline: c.Pipeline, Name: c.Output, Instance: c.Instance, Columns: redis.ColumnsOf(c.Schema), Groups: c.Groups,
+		Window: c.Window, Every: c.Every, Keep: c.Keep, Since: max(c.Since, 0), Before: redisOutputOf(c.Before),
 	}
 }

@@ -49,8 +49,7 @@ type worker struct {
 	redis    *redis.Client
 	refill   *refiller
 	objects  stream.Objects
-	specs    []*pipelines.Spec
-	plans    []*engine.Plan
+	versions *versions                    // what runs
 	view     *statusView                  // for the API
 	api      atomic.Pointer[serve.Server] // once it serves
 	runner   *engine.Runner
@@ -71,15 +70,10 @@ func (w *worker) open(ctx context.Context) (err error) {
 	}
 	w.refill = newRefiller(w.redis, w.objects, clock.System{}, w.log)
 	c := components(stores{redis: w.redis, objects: w.objects, kafka: w.producer, slot: w.slot, refill: w.refill})
-	if w.plans, err = w.loadPlans(c); err != nil {
+	if err := w.loadPlans(ctx, c); err != nil {
 		return err
 	}
-	w.plans = append(w.plans, commandsPlan(w.db.Alerts()))
-	described, err := describe(w.specs, c, w.plans)
-	if err != nil {
-		return fail(exitUsage, err)
-	}
-	w.view = &statusView{worker: w.id, plans: w.plans, described: described, claims: w.db.Claims()}
+	w.view = &statusView{worker: w.id, lineup: w.versions.now.Load, claims: w.db.Claims()}
 	return w.openSource(ctx)
 }
 
@@ -153,36 +147,38 @@ func (w *worker) wait(ctx context.Context, what string, open func(context.Contex
 }
 
 // loadPlans compiles the configured pipelines, and the archives that they ask for.
-func (w *worker) loadPlans(c *pipelines.Components) ([]*engine.Plan, error) {
+func (w *worker) loadPlans(ctx context.Context, c *pipelines.Components) error {
 	specs, err := pipelines.Load(c, w.config.Pipelines...)
 	if w.shipped {
 		specs, err = pipelines.LoadLibrary(c)
 	}
 	if err != nil {
-		return nil, fail(exitUsage, err)
+		return fail(exitUsage, err)
 	}
-	w.specs = specs
 	slot := w.slot
 	if slot == 0 {
 		slot = pipelines.CutSlot
 	}
-	plans := pipelines.Archives(specs, c, slot)
-	controls := newControlArchive(plans, w.objects, w.slot)
-	for _, s := range specs {
+	archives := pipelines.Archives(specs, c, slot)
+	w.versions = &versions{
+		w: w, components: c, files: specs, controls: newControlArchive(archives, w.objects, w.slot),
+		archives: append(archives, commandsPlan(w.db.Alerts())),
+	}
+	if err := w.versions.open(ctx); err != nil {
+		return err
+	}
+	now := w.lineup()
+	for _, s := range now.specs {
 		w.refill.wanted = w.refill.wanted || slices.ContainsFunc(s.Sinks, func(s pipelines.Sink) bool { return s.Kind == pipelines.RedisSink })
-		p, err := pipelines.Compile(s, c)
-		if err != nil {
-			return nil, fail(exitUsage, err)
-		}
-		if p != nil {
-			plans = append(plans, controls.plan(p))
-		}
 	}
-	if len(plans) == 0 {
-		return nil, fail(exitUsage, errors.New("no pipeline is configured: name files or folders under pipelines in tidewatch.yaml"))
+	if len(now.specs) == 0 {
+		return fail(exitUsage, errors.New("no pipeline is configured: name files or folders under pipelines in tidewatch.yaml"))
 	}
-	return plans, nil
+	return nil
 }
+
+// lineup is what runs now.
+func (w *worker) lineup() *lineup { return w.versions.now.Load() }
 
 func (w *worker) openSource(ctx context.Context) error {
 	w.metrics = obs.NewMetrics()
@@ -195,7 +191,8 @@ func (w *worker) openSource(ctx context.Context) error {
 		Store: w.db.Claims(), Objects: w.objects, Clock: clock.System{}, Log: w.log, Tracer: tracer, Observer: w.metrics,
 		NewDeadLetters: w.newDeadLetters, NewInternal: w.newInternal, Retention: w.garbage,
 	}
-	topics := engine.NewRunner(e, w.plans).Topics()
+	plans := w.lineup().plans
+	topics := engine.NewRunner(e, plans).Topics()
 	k := kafka.Default()
 	k.Client, k.GroupID, k.WorkerID, k.Topics = kafkaConfig(w.config.Kafka), w.config.Kafka.Group, w.id, topics
 	k.Clock, k.Log = clock.System{}, w.log
@@ -207,7 +204,7 @@ func (w *worker) openSource(ctx context.Context) error {
 		return err
 	}
 	e.Source = w.source
-	w.runner = engine.NewRunner(e, w.plans)
+	w.runner = engine.NewRunner(e, plans)
 	w.metrics.Watch(w.runner.Status)
 	return nil
 }
@@ -218,11 +215,17 @@ func (w *worker) ownTopics() []kafka.TopicSpec {
 		{Name: alerts.CommandsTopic, Partitions: 1, Config: map[string]string{"retention.ms": "-1", "retention.bytes": "-1"}},
 		{Name: sinkkafka.DeadLetterTopic, Partitions: 1},
 	}
-	for _, p := range w.plans {
-		for _, s := range p.Stages {
-			if s.Internal != "" {
-				specs = append(specs, kafka.TopicSpec{Name: s.Internal, Partitions: s.InternalPartitions, Exact: true, Config: w.internal})
-			}
+	for _, p := range w.lineup().plans {
+		specs = append(specs, w.internalTopics(p)...)
+	}
+	return specs
+}
+
+// internalTopics are those between the stages of a plan.
+func (w *worker) internalTopics(p *engine.Plan) (specs []kafka.TopicSpec) {
+	for _, s := range p.Stages {
+		if s.Internal != "" {
+			specs = append(specs, kafka.TopicSpec{Name: s.Internal, Partitions: s.InternalPartitions, Exact: true, Config: w.internal})
 		}
 	}
 	return specs
@@ -270,9 +273,9 @@ func (w *worker) run(ctx context.Context) error {
 		return errors.Join(err, api.Close(), admin.Close())
 	}
 	w.api.Store(server)
-	w.log.Info("worker runs", "worker", w.id, "api", "http://"+api.Addr().String(), "metrics", "http://"+admin.Addr().String()+"/metrics", "pipelines", len(w.plans))
+	w.log.Info("worker runs", "worker", w.id, "api", "http://"+api.Addr().String(), "metrics", "http://"+admin.Addr().String()+"/metrics", "pipelines", len(w.lineup().plans))
 	var wg sync.WaitGroup
-	var errs [4]error
+	var errs [5]error
 	part := func(i int, run func(context.Context) error) {
 		wg.Go(func() {
 			if errs[i] = run(ctx); errs[i] != nil {
@@ -289,6 +292,7 @@ func (w *worker) run(ctx context.Context) error {
 			return err
 		})
 		part(3, func(ctx context.Context) error { return w.refill.run(ctx, w.runner) })
+		part(4, w.versions.run)
 	}
 	wg.Wait()
 	return errors.Join(errs[:]...)

@@ -27,6 +27,7 @@ type membership struct {
 	quit      chan struct{} // closed when Assign no longer listens
 	held      map[stream.Partition]bool
 	disturbed atomic.Bool // since the last assignment
+	wanted    int         // how many of the source's topics are in missing, or consumed
 	missing   []string    // topics that do not exist yet
 	said      []string    // those that the log has named
 }
@@ -46,15 +47,21 @@ const leaveWithin = 1500 * time.Millisecond
 func (s *Source) Assign(ctx context.Context, change func(gained, lost []stream.Partition) error) error {
 	m := &membership{
 		s: s, change: change, turns: make(chan turn), failed: make(chan error, 1), quit: make(chan struct{}),
-		held: map[stream.Partition]bool{}, missing: slices.Clone(s.cfg.Topics),
+		held: map[stream.Partition]bool{},
 	}
-	slices.Sort(m.missing)
-	m.missing = slices.Compact(m.missing)
+	m.subscribe()
 	if err := m.join(ctx); err != nil || m.client == nil {
 		return err
 	}
 	err := m.serve(ctx)
 	return errors.Join(err, m.end(ctx, err == nil))
+}
+
+// subscribe takes up topics that nobody wanted before.
+func (m *membership) subscribe() {
+	more := m.s.topicsFrom(m.wanted)
+	m.wanted += len(more)
+	m.missing = append(m.missing, more...)
 }
 
 // join waits for the first topic, and becomes a member of the group. Without an error and a client, ctx was done before.
@@ -167,6 +174,11 @@ func (m *membership) serve(ctx context.Context) error {
 			return err
 		case t := <-m.turns:
 			if err := m.take(ctx, t); err != nil {
+				return err
+			}
+		case <-m.s.more:
+			m.subscribe()
+			if err := m.grow(ctx); err != nil {
 				return err
 			}
 		case <-look:

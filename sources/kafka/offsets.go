@@ -46,6 +46,22 @@ func (s *Source) Partitions(ctx context.Context, topic string) (int32, error) {
 	return int32(len(t[0].leaders)), nil
 }
 
+// PartitionsOf lists the partitions of the topic as they are now.
+func (s *Source) PartitionsOf(ctx context.Context, topic string) ([]stream.Partition, error) {
+	t, err := s.topology.refresh(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	if err := t[0].err; err != nil {
+		return nil, kafkaclient.Mark(fmt.Errorf("list partitions of topic %s: %w", topic, err))
+	}
+	all := make([]stream.Partition, len(t[0].leaders))
+	for i := range all {
+		all[i] = stream.Partition{Topic: topic, Number: int32(i), Incarnation: t[0].incarnation()}
+	}
+	return all, nil
+}
+
 func (s *Source) offsets(ctx context.Context, p stream.Partition) (start, end int64, err error) {
 	if start, err = s.offset(ctx, p, earliest); err != nil {
 		return 0, 0, err

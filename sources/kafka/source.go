@@ -31,8 +31,10 @@ type Source struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu struct {
+	more chan struct{} // mu.topics has grown
+	mu   struct {
 		sync.Mutex
+		topics     []string // that Assign assigns; it only grows
 		partitions map[stream.Partition]*partition
 		lanes      map[laneKey]*lane
 	}
@@ -62,10 +64,33 @@ func New(cfg Config) (*Source, error) {
 		return nil, fmt.Errorf("configure kafka source: %w", err)
 	}
 	s.topology.client = s.client
+	s.more, s.mu.topics = make(chan struct{}, 1), slices.Compact(slices.Sorted(slices.Values(cfg.Topics)))
 	s.mu.partitions, s.mu.lanes = map[stream.Partition]*partition{}, map[laneKey]*lane{}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.spawn(s.tend)
 	return s, nil
+}
+
+// Subscribe lets Assign assign the partitions of more topics. They may not exist yet.
+func (s *Source) Subscribe(topics ...string) {
+	s.mu.Lock()
+	for _, t := range topics {
+		if !slices.Contains(s.mu.topics, t) {
+			s.mu.topics = append(s.mu.topics, t)
+		}
+	}
+	s.mu.Unlock()
+	select {
+	case s.more <- struct{}{}:
+	default:
+	}
+}
+
+// topicsFrom are the topics to assign without the first n.
+func (s *Source) topicsFrom(n int) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.mu.topics[n:])
 }
 
 // retryTimeout is how long a question is repeated to brokers that do not answer before the asker is told.
