@@ -23,7 +23,7 @@ const (
 	// firstBar is how long a person waits for something to look at.
 	firstBar = 3 * time.Second
 	// firstEvery is the distance of two questions: what asks more often slows down what it measures.
-	firstEvery = 20 * time.Millisecond
+	firstEvery = 100 * time.Millisecond
 	// firstPatience is the end of waiting for a step.
 	firstPatience = 2 * time.Minute
 )
