@@ -71,6 +71,8 @@ type committer struct {
 	left       []stream.Staged   // receipts of rec that are not revealed yet
 	unrevealed atomic.Int64      // how many; for the task
 	sinks      map[string]stream.Sink
+	behind     map[string]bool // live outputs that have not acknowledged all they were given
+	lagging    atomic.Bool     // there are some; for the task
 	queue      chan *capture
 	outcomes   chan outcome
 	idle       chan struct{} // closed by run at its end
@@ -149,14 +151,19 @@ func (c *committer) stage(ctx context.Context, e *capture) (staged []stream.Stag
 		receipt, err := c.work(ctx, w, e.state != nil)
 		switch {
 		case err != nil && w.live && ctx.Err() == nil:
-			acknowledged = false
+			acknowledged, c.behind[w.sink] = false, true
 			c.t.note(w.sink, err)
 		case err != nil:
 			return nil, nil, fmt.Errorf("stage output %s: %w", w.sink, err)
-		case len(receipt) > 0:
+		case w.live && c.behind[w.sink]:
+			delete(c.behind, w.sink)
+			c.t.note(w.sink, nil)
+		}
+		if err == nil && len(receipt) > 0 {
 			staged = append(staged, stream.Staged{Sink: w.sink, Prefix: w.prefix(e), Receipt: receipt})
 		}
 	}
+	c.lagging.Store(len(c.behind) > 0)
 	c.t.timing(phaseStage, c.t.deps.Clock.Now().Sub(began))
 	if e.state == nil || !acknowledged {
 		return staged, nil, nil
@@ -244,7 +251,9 @@ func (c *committer) reveal(ctx context.Context) {
 		if !stuck[s.Sink] {
 			err := c.revealOne(ctx, s)
 			if err == nil {
-				c.t.note(s.Sink, nil)
+				if !c.behind[s.Sink] { // what it reveals is not all that it has to take
+					c.t.note(s.Sink, nil)
+				}
 				continue
 			}
 			c.t.note(s.Sink, err)

@@ -126,7 +126,7 @@ func (t *task) refuseRecreated(ctx context.Context) error {
 		return err
 	}
 	return fmt.Errorf("topic %s was deleted and created again: the state of this task belongs to the old one (row %s). Nothing is reset "+
-		"silently: to begin anew with the present topic, delete that row from tidewatch_tasks", t.id.Partition.Topic, rows[0])
+		"silently: to begin anew with the present topic, give the pipeline another name", t.id.Partition.Topic, rows[0])
 }
 
 // restore loads the snapshot. A missing or damaged object is fatal: the row promises it.
@@ -173,7 +173,7 @@ func (t *task) load(ctx context.Context, object, hash string) (data []byte, err 
 
 func (t *task) startCommitter(ctx context.Context, cp *stream.Checkpoint, rec *stream.Record) {
 	t.commit = &committer{
-		t: t, checkpoint: *cp, rec: *rec, left: rec.Staged, sinks: map[string]stream.Sink{},
+		t: t, checkpoint: *cp, rec: *rec, left: rec.Staged, sinks: map[string]stream.Sink{}, behind: map[string]bool{},
 		queue: make(chan *capture, 1), outcomes: make(chan outcome, 4), idle: make(chan struct{}),
 	}
 	for _, o := range t.lane.chain.outputs {

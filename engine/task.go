@@ -162,7 +162,7 @@ func (t *task) tend(ctx context.Context) error {
 	if tick := t.idleTick(now); tick != nil {
 		return t.controlEpoch(ctx, tick)
 	}
-	changed := t.lane.at != t.claimed || len(t.lane.chain.decisions) > 0
+	changed := t.lane.at != t.claimed || len(t.lane.chain.decisions) > 0 || t.commit.lagging.Load()
 	if !changed || !due(now, t.lastEpoch, i.Epoch) {
 		return nil
 	}
