@@ -41,6 +41,10 @@ type RollupOutput struct {
 	Fields                   []stream.Field // group columns first, then values
 	Groups                   int            // number of group columns
 	Window, Every, Keep      time.Duration
+	// Since is the start of the first window of this version of the pipeline, and Before the output of the version before,
+	// which has the windows that start earlier; nil if there is none. The store reads and tells both.
+	Since  stream.Time
+	Before *RollupOutput
 }
 
 // RollupQuery chooses points of one output: From <= start of the window < To.

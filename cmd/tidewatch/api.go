@@ -56,7 +56,11 @@ func (v rollupsView) Outputs(ctx context.Context) ([]serve.RollupOutput, error) 
 }
 
 func rollupOutput(o *redis.Output) serve.RollupOutput {
-	r := serve.RollupOutput{Pipeline: o.Pipeline, Name: o.Name, Instance: o.Instance, Groups: o.Groups, Window: o.Window, Every: o.Every, Keep: o.Keep}
+	r := serve.RollupOutput{Pipeline: o.Pipeline, Name: o.Name, Instance: o.Instance, Groups: o.Groups, Window: o.Window, Every: o.Every, Keep: o.Keep, Since: o.Since}
+	if o.Before != nil {
+		before := rollupOutput(o.Before)
+		r.Before = &before
+	}
 	for _, c := range o.Columns {
 		r.Fields = append(r.Fields, stream.Field{Name: c.Name, Kind: stream.KindOf(c.Kind)})
 	}
@@ -64,10 +68,15 @@ func rollupOutput(o *redis.Output) serve.RollupOutput {
 }
 
 func redisOutput(r *serve.RollupOutput) redis.Output {
-	return redis.Output{
+	o := redis.Output{
 		Pipeline: r.Pipeline, Name: r.Name, Instance: r.Instance, Columns: redis.ColumnsOf(&stream.Schema{Fields: r.Fields}), Groups: r.Groups,
-		Window: r.Window, Every: r.Every, Keep: r.Keep,
+		Window: r.Window, Every: r.Every, Keep: r.Keep, Since: r.Since,
 	}
+	if r.Before != nil {
+		before := redisOutput(r.Before)
+		o.Before = &before
+	}
+	return o
 }
 
 // Read implements serve.Rollups.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/tidewatch/tidewatch/serve"
 	sinkkafka "github.com/tidewatch/tidewatch/sinks/kafka"
+	"github.com/tidewatch/tidewatch/sinks/redis"
 )
 
 // apiClient asks a worker of this process.
@@ -223,5 +225,19 @@ func testLive(t *testing.T, api *apiClient) {
 		if strings.Contains(string(data), `"newcomer"`) && strings.Contains(string(data), "4711") {
 			return
 		}
+	}
+}
+
+// What the API reads of an output must be what Redis has described, with the versions before: else a chart ends at the cut.
+func TestTheAPIKnowsTheVersionsBefore(t *testing.T) {
+	columns := []redis.Column{{Name: "host", Kind: "string"}, {Name: "n", Kind: "int"}}
+	o := redis.Output{Pipeline: "p", Name: "o", Columns: columns, Groups: 1, Window: 10 * time.Second, Every: 10 * time.Second, Keep: time.Hour}
+	first, second, third := o, o, o
+	first.Instance, second.Instance, third.Instance = "p@1", "p@2", "p@3"
+	second.Since, second.Before = 100, &first
+	third.Since, third.Before = 200, &second
+	shown := rollupOutput(&third)
+	if got := redisOutput(&shown); !reflect.DeepEqual(got, third) {
+		t.Errorf("the API asks for %+v, not for %+v", got, third)
 	}
 }
