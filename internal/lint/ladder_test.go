@@ -32,11 +32,11 @@ func steps() map[string][]string {
 		"internal":             {"stream"},
 		"internal/obs":         {"engine", "stream"}, // names the engine's figures and spans
 		"internal/devstack":    {"stream", "internal/clock"},
-		"internal/testservers": {"stream", "internal/clock"},
+		"internal/testservers": {"stream", "internal/chromium", "internal/clock"},
 		"internal/chromium":    {}, // drives a browser for tests and pictures; nothing that ships links it
 		"internal/lint":        {},
 		"benchmarks/oracle":    {"internal/testservers"},
-		"benchmarks":           with("alerts", "benchmarks/oracle", "engine", "internal/config", "internal/testservers", "pipelines", "schemas", "sinks", "sources", "stream"),
+		"benchmarks":           with("alerts", "benchmarks/oracle", "engine", "internal/chromium", "internal/config", "internal/testservers", "pipelines", "schemas", "sinks", "sources", "stream"),
 	}
 }
 

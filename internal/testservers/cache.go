@@ -36,6 +36,8 @@ const (
 	NamePostgres = "postgres"
 	NameS3       = "s3"
 	NamePython   = "python"
+	NameChromium = "chromium" // for the tests that drive the page
+	NameNPM      = "npm"      // the packages that the page is built with
 )
 
 // Cache is the folder in which fetched servers are kept: TIDEWATCH_CACHE, else "tidewatch" in the user's cache folder.

@@ -130,7 +130,7 @@ func check(t testing.TB, server string, err error) {
 // turn a demand into a skip.
 func required(t testing.TB, server string) bool {
 	t.Helper()
-	known := []string{NameKafka, NameRedis, NamePostgres, NameS3, NamePython}
+	known := []string{NameKafka, NameRedis, NamePostgres, NameS3, NamePython, NameChromium, NameNPM}
 	names := strings.FieldsFunc(os.Getenv(Require), func(r rune) bool { return r == ',' || r == ' ' })
 	for _, name := range names {
 		if !slices.Contains(known, name) {

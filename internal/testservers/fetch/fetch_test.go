@@ -164,7 +164,7 @@ func TestUnknownNameIsRefused(t *testing.T) {
 	if err != nil || !slices.Equal(names(some), []string{"redis", "s3"}) {
 		t.Errorf("chose %q, %v", names(some), err)
 	}
-	if all, err := choose(everything(), nil); err != nil || len(all) != 5 {
+	if all, err := choose(everything(), nil); err != nil || len(all) != 7 {
 		t.Errorf("chose %q, %v", names(all), err)
 	}
 	if code := run([]string{"mongo"}); code != 2 {

@@ -71,6 +71,8 @@ func everything() []item {
 		{testservers.NameKafka, findKafka, getKafka},
 		{testservers.NameS3, findBinary(testservers.FindS3), getS3},
 		{testservers.NamePython, testservers.FindPython, getPython},
+		{testservers.NameChromium, findChromium, getChromium},
+		{testservers.NameNPM, findPackages, getPackages},
 	}
 }
 

@@ -44,7 +44,7 @@ func getKafka(ctx context.Context, f *fetcher) error {
 // needPrograms looks for programs and installs the Debian packages of those that are missing, if that is allowed.
 func (f *fetcher) needPrograms(ctx context.Context, name string, packages map[string]string) error {
 	var programs, wanted []string
-	for _, program := range []string{"java", "mvn", "python3"} { // in this order, not the map's
+	for _, program := range []string{"java", "mvn", "python3", "chromium", "npm"} { // in this order, not the map's
 		if pkg := packages[program]; pkg != "" {
 			if _, err := exec.LookPath(program); err != nil {
 				programs, wanted = append(programs, program), append(wanted, pkg)
