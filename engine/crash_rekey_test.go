@@ -3,17 +3,12 @@ package engine_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"go.opentelemetry.io/otel/trace/noop"
-
 	"github.com/tidewatch/tidewatch/engine"
-	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/operators/aggregate"
 	"github.com/tidewatch/tidewatch/operators/window"
 	"github.com/tidewatch/tidewatch/stream"
@@ -145,18 +140,7 @@ func (r *rekeyed) start(faults streamtest.Plan) *process {
 	h := r.history
 	life := streamtest.NewLife(h.world, faults)
 	topics := map[string]int32{"events": rekeySources, "partials": rekeyMerges}
-	p := &process{life: life, source: life.Source(topics, rand.New(rand.NewPCG(h.seed, h.rng.Uint64()))), done: make(chan error, 1)}
-	p.runner = engine.NewRunner(engine.Config{
-		Source: p.source, Store: watchedClaims{life.Claims(), r.ticks}, Objects: life.Objects(), Clock: clock.System{},
-		NewDeadLetters: func(engine.TaskContext) (engine.DeadLetters, error) { return life.DeadLetters(), nil },
-		NewInternal:    func(engine.TaskContext) (engine.LogWriter, error) { return life.Writer("partials"), nil },
-		Log:            slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Observer: nobody{},
-		DrainTimeout: time.Second, Retention: 2 * time.Second, WatchEvery: 300 * time.Millisecond,
-	}, []*engine.Plan{r.plan(life)})
-	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel = cancel
-	go func() { p.done <- p.runner.Run(ctx) }()
-	return p
+	return h.begin(life, topics, watchedClaims{life.Claims(), r.ticks}, r.plan(life))
 }
 
 func (r *rekeyed) run(t *testing.T) {

@@ -4,19 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"go.opentelemetry.io/otel/trace/noop"
-
 	"github.com/tidewatch/tidewatch/engine"
-	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/operators/aggregate"
 	"github.com/tidewatch/tidewatch/operators/window"
 	"github.com/tidewatch/tidewatch/stream"
@@ -212,23 +207,12 @@ func (s *succeeding) start(faults streamtest.Plan) *process {
 	if s.two {
 		topics[s.internal(1)], topics[s.internal(2)] = rekeyMerges, rekeyMerges
 	}
-	p := &process{life: life, source: life.Source(topics, rand.New(rand.NewPCG(h.seed, h.rng.Uint64()))), done: make(chan error, 1)}
 	plans := []*engine.Plan{s.version(life, 1)}
 	if s.look() {
 		plans = append(plans, s.version(life, 2))
 	}
-	p.runner = engine.NewRunner(engine.Config{
-		Source: p.source, Store: life.Claims(), Objects: life.Objects(), Clock: clock.System{},
-		NewDeadLetters: func(engine.TaskContext) (engine.DeadLetters, error) { return life.DeadLetters(), nil },
-		NewInternal:    func(t engine.TaskContext) (engine.LogWriter, error) { return life.Writer(t.Stage.Internal), nil },
-		Log:            slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Observer: nobody{},
-		DrainTimeout: time.Second, Retention: 2 * time.Second, WatchEvery: 300 * time.Millisecond,
-	}, plans)
-	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel = cancel
-	go func() { p.done <- p.runner.Run(ctx) }()
-	s.now = p
-	return p
+	s.now = h.begin(life, topics, life.Claims(), plans...)
+	return s.now
 }
 
 // look reports whether the rows of the new version are there, and notes the cut.

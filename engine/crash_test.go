@@ -216,7 +216,6 @@ type process struct {
 
 func (h *history) start(faults streamtest.Plan) *process {
 	life := streamtest.NewLife(h.world, faults)
-	p := &process{life: life, source: life.Source(map[string]int32{"events": 1}, rand.New(rand.NewPCG(h.seed, h.rng.Uint64()))), done: make(chan error, 1)}
 	plan := *h.plan
 	stage := *h.plan.Stages[0]
 	stage.Plan, plan.Stages = &plan, []*engine.Stage{&stage}
@@ -226,15 +225,22 @@ func (h *history) start(faults streamtest.Plan) *process {
 			{Name: "files", Of: "counts", Phases: []stream.Phase{stream.Final}, Sink: life.FileSink("rollups")},
 		}, nil
 	}
-	r := engine.NewRunner(engine.Config{
-		Source: p.source, Store: life.Claims(), Objects: life.Objects(), Clock: clock.System{},
+	return h.begin(life, map[string]int32{"events": 1}, life.Claims(), &plan)
+}
+
+// begin runs the plans in a life, over topics with so many partitions.
+func (h *history) begin(life *streamtest.Life, topics map[string]int32, store stream.ClaimStore, plans ...*engine.Plan) *process {
+	p := &process{life: life, source: life.Source(topics, rand.New(rand.NewPCG(h.seed, h.rng.Uint64()))), done: make(chan error, 1)}
+	p.runner = engine.NewRunner(engine.Config{
+		Source: p.source, Store: store, Objects: life.Objects(), Clock: clock.System{},
 		NewDeadLetters: func(engine.TaskContext) (engine.DeadLetters, error) { return life.DeadLetters(), nil },
+		NewInternal:    func(t engine.TaskContext) (engine.LogWriter, error) { return life.Writer(t.Stage.Internal), nil },
 		Log:            slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Observer: nobody{},
 		DrainTimeout: time.Second, Retention: 2 * time.Second, WatchEvery: 300 * time.Millisecond,
-	}, []*engine.Plan{&plan})
+	}, plans)
 	ctx, cancel := context.WithCancel(context.Background())
-	p.runner, p.cancel = r, cancel
-	go func() { p.done <- r.Run(ctx) }()
+	p.cancel = cancel
+	go func() { p.done <- p.runner.Run(ctx) }()
 	return p
 }
 
