@@ -45,7 +45,8 @@ type versions struct {
 	files      []*pipelines.Spec // of the configuration
 	now        atomic.Pointer[lineup]
 
-	turn    sync.Mutex // of apply and look
+	turn    sync.Mutex         // of Apply and look
+	seen    []postgres.Version // the table as it was followed last
 	running map[string]*runningVersion
 }
 
@@ -146,6 +147,7 @@ func (v *versions) open(ctx context.Context) error {
 		}
 		v.running[one.row.Instance] = one
 	}
+	v.seen = rows
 	v.compareFiles()
 	return v.show()
 }
@@ -233,6 +235,9 @@ func (v *versions) look(ctx context.Context) error {
 
 // follow runs what the table says.
 func (v *versions) follow(ctx context.Context, rows []postgres.Version) error {
+	if slices.Equal(rows, v.seen) {
+		return nil
+	}
 	all, err := v.chosen(rows)
 	if err != nil {
 		return err
@@ -261,6 +266,7 @@ func (v *versions) follow(ctx context.Context, rows []postgres.Version) error {
 		delete(v.running, instance)
 		changed = true
 	}
+	v.seen = rows
 	if !changed {
 		return nil
 	}

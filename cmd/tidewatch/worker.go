@@ -292,8 +292,8 @@ func (w *worker) run(ctx context.Context) error {
 			return err
 		})
 		part(3, func(ctx context.Context) error { return w.refill.run(ctx, w.runner) })
-		part(4, w.versions.run)
 	}
+	part(4, w.versions.run)
 	wg.Wait()
 	return errors.Join(errs[:]...)
 }
