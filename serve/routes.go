@@ -235,7 +235,7 @@ func outputRoutes() []route {
 			Examples: []example{{Name: "query", Path: "/query?pipeline=host-cpu&from=2026-11-24T21:00:00Z&to=2026-11-24T21:00:20Z&where=host=web-7&columns=avg", Want: 200}},
 		},
 		{
-			Method: "GET", Path: "/outputs", ID: "outputs", Tag: "metrics", Role: RoleRead, handle: listOutputs,
+			Method: "GET", Path: "/outputs", ID: "outputs", Tag: "metrics", Role: RoleRead, Live: liveWhole, handle: listOutputs,
 			Summary: "What can be asked", Answers: ok(OutputList{}),
 			Examples: []example{{Name: "outputs", Path: "/outputs", Want: 200}},
 		},
