@@ -19,12 +19,12 @@ FETCH := $(GO) run ./internal/testservers/fetch
 SHOW := $(GO) run ./benchmarks/show
 
 PKG ?= ./...
-PICTURES ?= home=/ hosts=/hosts security=/security alerts=/alerts pipelines=/pipelines pipeline=/pipelines/authentication
+VIEWS ?= home=/ hosts=/hosts security=/security alerts=/alerts pipelines=/pipelines pipeline=/pipelines/authentication
 FUZZTIME ?= 20s
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 ## Use
 
@@ -47,7 +47,7 @@ page-dev: ## the page with live reload, against a running `tidewatch up`: TIDEWA
 .PHONY: pictures
 pictures: ## pictures of the page of a running `tidewatch up` into docs/images: SERVER=http://127.0.0.1:8080
 	mkdir -p docs/images
-	$(GO) run ./internal/chromium/pictures -server $(or $(SERVER),http://127.0.0.1:8080) -out docs/images $(PICTURES)
+	$(GO) run ./internal/chromium/pictures -server $(or $(SERVER),http://127.0.0.1:8080) -out docs/images $(VIEWS)
 
 .PHONY: clean
 clean: ## remove what was built here; the cache and the data folder stay
@@ -139,6 +139,10 @@ show-up: build tools ## the single-node mode survives kill -9
 .PHONY: show-first-data
 show-first-data: build ## how soon after its start the single-node mode has something to look at
 	@$(SHOW) first-data
+
+.PHONY: show-first-minutes
+show-first-minutes: build ## the tutorial as a newcomer goes through it, page and terminal; PICTURES=docs/images takes pictures
+	@$(SHOW) first-minutes $(if $(PICTURES),-pictures $(PICTURES))
 
 MINUTES ?= 60
 

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/tidewatch/tidewatch/internal/chromium"
+)
+
+const (
+	// minutesPatience is the end of waiting for a step: the attack is found after three minutes.
+	minutesPatience = 6 * time.Minute
+	// idleSpan is how long the CPU is measured when nobody looks any more.
+	idleSpan = 30 * time.Second
+	// cutWindow is the length of a window of host-cpu.
+	cutWindow = 10 * time.Second
+	// aroundCut is what has to be there on each side of the cut.
+	aroundCut = time.Minute
+	// newcomer is who acknowledges on the page.
+	newcomer = "newcomer"
+	noted    = "locked the account"
+)
+
+// minutesReport is the line that show-first-minutes prints. Seconds are those since the start of the process.
+type minutesReport struct {
+	API      float64 `json:"api_s"`       // /healthz
+	Data     float64 `json:"page_data_s"` // a chart of the page has a point
+	Ready    float64 `json:"ready_s"`     // /readyz
+	Alert    float64 `json:"alert_s"`     // the page lists the attack that got in
+	Evidence float64 `json:"evidence_s"`  // its records are shown with their fields
+	Acked    float64 `json:"acked_s"`     // the command line says who took it on
+	Tested   float64 `json:"tested_s"`    // a case has failed for the changed rule
+	Archived float64 `json:"archived_s"`  // the archive has the first file
+	Diffed   float64 `json:"diffed_s"`    // the change is tried on it
+	Before   int     `json:"alerts_before"`
+	After    int     `json:"alerts_after"`
+	Applied  float64 `json:"applied_s"`  // the changed pipeline has passed the cut
+	Shown    float64 `json:"instance_s"` // the page shows it, without a reload
+	Cut      float64 `json:"cut_s"`      // a minute after the cut is final
+	Windows  int     `json:"windows"`    // of a host, around the cut
+	Twice    int     `json:"windows_twice"`
+	Missing  int     `json:"windows_missing"`
+	CPUShare float64 `json:"cpu_share"` // of one CPU, with PostgreSQL, for 30 s at the end
+	RSS      float64 `json:"rss_mb"`    // of the product
+	Load     float64 `json:"load_before"`
+	Machine  string  `json:"machine"`
+}
+
+// minutesRun is a newcomer with a terminal and a browser.
+type minutesRun struct {
+	*upRun
+	minutesReport
+	browser *chromium.Browser
+	page    *chromium.Page
+	began   time.Time
+	alert   string    // id of the attack that got in
+	since   time.Time // the cut
+}
+
+// firstMinutes goes through the tutorial on an empty folder, on the page and in the terminal.
+func firstMinutes(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("first-minutes", flag.ContinueOnError)
+	binary := f.String("binary", "bin/tidewatch", "the product")
+	keep := f.String("dir", "", "empty folder for files and logs; default a temporary one, removed when all is well")
+	pictures := f.String("pictures", "", "folder for pictures of the page, taken at the end; none if empty")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	dir, done, err := workFolder(*keep, "show-first-minutes")
+	if err != nil {
+		return err
+	}
+	u, err := newUpRun(ctx, *binary, dir)
+	if err != nil {
+		return err
+	}
+	m := &minutesRun{upRun: u}
+	m.Load, m.Machine = loadAverage(), machine()
+	if m.browser, err = chromium.Start(ctx); err != nil {
+		return done(err)
+	}
+	if m.page, err = m.browser.Page(ctx, 1440, 900); err != nil {
+		return done(errors.Join(err, m.browser.Close()))
+	}
+	m.began = time.Now()
+	if err = u.start(ctx, ""); err == nil {
+		err = m.all(ctx)
+	}
+	err = errors.Join(err, m.browser.Close())
+	if err == nil {
+		err = m.idle(ctx)
+	}
+	if err == nil && *pictures != "" {
+		err = m.pictures(ctx, *pictures)
+	}
+	u.stop(syscall.SIGTERM)
+	if err != nil {
+		return done(err)
+	}
+	return done(errors.Join(printReport(m.minutesReport, true), m.verdict()))
+}
+
+// verdict is what was measured and must not be.
+func (m *minutesRun) verdict() (err error) {
+	if m.Data > firstBar.Seconds() {
+		err = fmt.Errorf("the first data was on the page after %.1f s, later than %s", m.Data, firstBar)
+	}
+	if m.After <= m.Before {
+		err = errors.Join(err, fmt.Errorf("the lower threshold fires %d alerts instead of %d: not more", m.After, m.Before))
+	}
+	if m.Twice+m.Missing > 0 {
+		err = errors.Join(err, fmt.Errorf("around the cut %d windows are there twice and %d missing", m.Twice, m.Missing))
+	}
+	return err
+}
+
+// all takes the steps of a newcomer one after the other.
+func (m *minutesRun) all(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { // until stop: a step does not wait for a program that has ended
+		<-m.ended
+		cancel(errors.New("tidewatch up has ended"))
+	}()
+	steps := []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"first look", m.firstLook},
+		{"find the attack", m.findAttack},
+		{"acknowledge it", m.acknowledge},
+		{"try a change", m.tryChange},
+		{"apply the change", m.applyChange},
+		{"read across the cut", m.acrossCut},
+	}
+	for _, s := range steps {
+		stepCtx, cancel := context.WithTimeout(ctx, minutesPatience)
+		err := s.do(stepCtx)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, errors.Join(err, context.Cause(ctx)))
+		}
+		progress("%s: done after %.1f s", s.name, m.now())
+	}
+	return nil
+}
+
+func (m *minutesRun) now() float64 { return hundredths(time.Since(m.began).Seconds()) }
+
+// copied is the changed copy of a shipped pipeline.
+func (m *minutesRun) copied() string { return filepath.Join(m.dir, "my-pipelines", "host-cpu.yaml") }
+
+// tryChange lowers a threshold in a copy, which a case notices, and asks the archive what it would have done.
+func (m *minutesRun) tryChange(ctx context.Context) error {
+	text, err := os.ReadFile("pipelines/library/host-cpu.yaml")
+	if err != nil {
+		return err
+	}
+	changed := strings.Replace(string(text), "when: avg > 0.9\n", "when: avg > 0.8\n", 1)
+	if changed == string(text) {
+		return errors.New("pipelines/library/host-cpu.yaml has no line `when: avg > 0.9` to change")
+	}
+	err = errors.Join(os.MkdirAll(filepath.Dir(m.copied()), 0o700), os.WriteFile(m.copied(), []byte(changed), 0o600))
+	if err != nil {
+		return err
+	}
+	const caseFailed = 8
+	out, err := m.says(ctx, "pipeline", "test", m.copied())
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != caseFailed || !strings.Contains(out, "FAIL host-cpu: 90 % is not over 90 %") {
+		return fmt.Errorf("pipeline test of the changed copy did not fail its case: %w: %s", err, out)
+	}
+	m.Tested = m.now()
+	err = poll(ctx, minutesPatience, "the archive has a file of metrics", func() (bool, error) {
+		files, err := filepath.Glob(filepath.Join(m.data, "objects", "raw", "topic=metrics", "*", "*", "*.parquet"))
+		return len(files) > 0, err
+	})
+	if err != nil {
+		return err
+	}
+	m.Archived = m.now()
+	if out, err = m.says(ctx, "replay", "--pipeline", m.copied(), "--since", "now-30m", "--diff"); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	m.Diffed = m.now()
+	sum := regexp.MustCompile(`before (\d+) alerts, after (\d+)`).FindStringSubmatch(out)
+	if sum == nil {
+		return fmt.Errorf("replay --diff does not say how many alerts: %s", out)
+	}
+	m.Before, _ = strconv.Atoi(sum[1]) // digits, as the expression says
+	m.After, _ = strconv.Atoi(sum[2])
+	return nil
+}
+
+// applied is a line of pipeline apply.
+type applied struct {
+	Instance string    `json:"instance"`
+	Before   string    `json:"before"`
+	Since    time.Time `json:"since"`
+}
+
+// apply lets the copy follow what runs.
+func (m *minutesRun) apply(ctx context.Context) (*applied, error) {
+	out, err := m.run(ctx, "pipeline", "apply", "--skip-cases", "--wait", "--by", newcomer, "-o", "json", m.copied())
+	if err != nil {
+		return nil, err
+	}
+	var all []applied
+	if err := json.Unmarshal(out, &all); err != nil || len(all) != 1 || all[0].Before == "" || all[0].Since.IsZero() {
+		return nil, fmt.Errorf("pipeline apply does not say what follows what since when: %w: %s", err, out)
+	}
+	return &all[0], nil
+}
+
+// acrossCut waits until the windows on both sides of the cut are final, and reads them from Redis and by the API.
+func (m *minutesRun) acrossCut(ctx context.Context) error {
+	from := m.since.Add(-aroundCut).Truncate(cutWindow)
+	to := m.since.Add(aroundCut).Truncate(cutWindow)
+	err := poll(ctx, minutesPatience, "what is after the cut is final", func() (bool, error) {
+		var p struct {
+			CompleteThrough *time.Time `json:"complete_through"`
+		}
+		err := getJSON(ctx, "http://"+m.listen+"/api/v2/pipelines/host-cpu", &p)
+		return p.CompleteThrough != nil && !p.CompleteThrough.Before(to), err
+	})
+	if err != nil {
+		return err
+	}
+	for _, way := range [][]string{nil, {"--server", "http://" + m.listen}} {
+		if err := m.countWindows(ctx, from, to, way); err != nil {
+			return fmt.Errorf("read the windows around the cut: %w", err)
+		}
+	}
+	m.Cut = m.now()
+	return nil
+}
+
+// countWindows reads the windows of a host, from Redis or by the API, and counts those that are not there once.
+func (m *minutesRun) countWindows(ctx context.Context, from, to time.Time, way []string) error {
+	args := []string{"query", "host-cpu", "--where", "host=web-7", "--from", from.UTC().Format(time.RFC3339), "--to", to.UTC().Format(time.RFC3339), "-o", "csv"}
+	out, err := m.run(ctx, append(args, way...)...)
+	if err != nil {
+		return err
+	}
+	rows, err := csv.NewReader(strings.NewReader(string(out))).ReadAll()
+	if err != nil || len(rows) == 0 {
+		return fmt.Errorf("no table: %w: %s", err, out)
+	}
+	seen := map[int64]int{}
+	for _, row := range rows[1:] {
+		at, err := time.Parse(time.RFC3339, row[0])
+		if err != nil {
+			return err
+		}
+		seen[at.Unix()]++
+	}
+	for at := from; at.Before(to); at = at.Add(cutWindow) {
+		n := seen[at.Unix()]
+		m.Twice, m.Missing = m.Twice+max(n-1, 0), m.Missing+max(1-n, 0)
+	}
+	m.Windows = len(rows) - 1
+	return nil
+}
+
+// idle measures the product when nobody looks at it.
+func (m *minutesRun) idle(ctx context.Context) error {
+	progress("%s without a viewer", idleSpan)
+	from, err := m.sample()
+	if err != nil {
+		return err
+	}
+	if !sleepUntil(ctx, from.at.Add(idleSpan)) {
+		return ctx.Err()
+	}
+	to, err := m.sample()
+	m.CPUShare, m.RSS = hundredths((to.all-from.all)/to.at.Sub(from.at).Seconds()), hundredths(to.rss)
+	return err
+}
+
+// says runs a command as a person does, and returns all that it prints.
+func (m *minutesRun) says(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, m.binary, append(args, "-c", filepath.Join(m.data, "tidewatch.yaml"))...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("tidewatch %s: %w", strings.Join(args, " "), err)
+	}
+	return string(out), err
+}
