@@ -75,7 +75,7 @@ type TaskContext struct {
 	Task       stream.TaskID
 	Partitions int32 // of the topic, when the task started
 	Stage      *Stage
-	// Fresh says that nothing of the task was ever claimed: it begins anew, and no receiver needs to have anything of it.
+	// Fresh says that no record of the task was ever claimed: it begins anew, and no receiver needs to have anything of it.
 	Fresh bool
 	// Internal writes to the internal topic of a stage that has one.
 	Internal LogWriter

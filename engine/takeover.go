@@ -85,7 +85,7 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 	if err != nil {
 		return err
 	}
-	tc := TaskContext{Task: t.id, Partitions: parts, Clock: t.deps.Clock, Stage: t.stage, Fresh: cp.Epoch == 0}
+	tc := TaskContext{Task: t.id, Partitions: parts, Clock: t.deps.Clock, Stage: t.stage, Fresh: rec.At.Offset == rec.First}
 	if t.dead, err = t.deps.NewDeadLetters(tc); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func TestCheckPointsAtMistakes(t *testing.T) {
 			"   3 |   internal_replicas: three\n" +
 			"                            ^^^^^"},
 		{objects + "http:\n  listen: 0.0.0.0:80\n", "" +
-			"tidewatch.yaml:3:11: http.listen: 0.0.0.0:80 is reachable from other machines, but http.tokens names no file of tokens; give one, or listen on 127.0.0.1\n" +
+			"tidewatch.yaml:3:11: http.listen: 0.0.0.0:80 is reachable from other machines, but http.tokens names no file of tokens: make one with `tidewatch token add`, or listen on 127.0.0.1\n" +
 			"   3 |   listen: 0.0.0.0:80\n" +
 			"                 ^^^^^^^^^^"},
 		{objects + "postgres: {dsn_file: /nowhere/dsn}\n", "" +

@@ -116,7 +116,7 @@ func (k *checker) listenable(key, addr, tokens string) {
 		return
 	}
 	if key == "http.listen" && tokens == "" {
-		k.add(key, "%s: %s is reachable from other machines, but http.tokens names no file of tokens; give one, or listen on 127.0.0.1", key, addr)
+		k.add(key, "%s: %s is reachable from other machines, but http.tokens names no file of tokens: make one with `tidewatch token add`, or listen on 127.0.0.1", key, addr)
 	}
 }
 
