@@ -220,6 +220,38 @@ func TestAStoreThatIsAwayIsSaid(t *testing.T) {
 	b.sees("host-cpu")
 }
 
+// A page that is opened while the server starts knows no output yet, and must not stay empty.
+func TestOutputsThatComeLater(t *testing.T) {
+	w := world()
+	outputs := w["/outputs"]
+	w["/outputs"] = list()
+	a := newAPI(t, w)
+	b := open(t, a.server.URL, "/", 1440, 900)
+	b.sees("No host reports its CPU in this range")
+	_, body := outputs(nil)
+	a.each("/outputs", func(_ *viewer, id string, s *sub) map[string]any {
+		return map[string]any{"type": "snapshot", "id": id, "seq": s.seq, "data": body}
+	})
+	b.wait(`document.querySelectorAll('.legend li').length > 2`)
+	b.clean()
+}
+
+func TestTwoVersionsInTheLedger(t *testing.T) {
+	row := func(version string) object {
+		return object{
+			"task": "host-cpu@" + version + "/main/metrics/0", "pipeline": "host-cpu", "stage": "main", "topic": "metrics", "partition": 0, "epoch": 9,
+			"first": 0, "offset": 1000, "ledger": object{"counted": 1000}, "difference": 0,
+		}
+	}
+	w := world()
+	w["/ledger"] = always(object{"items": []any{row("0a1b"), row("2c3d")}, "total": object{"counted": 2000}, "difference": 0})
+	a := newAPI(t, w)
+	b := open(t, a.server.URL, "/pipelines/host-cpu?tab=ledger", 1440, 900)
+	b.sees("0a1b")
+	b.sees("2c3d")
+	b.clean()
+}
+
 func TestTokenIsAskedFor(t *testing.T) {
 	w := world()
 	w["/session"] = always(object{"name": "", "roles": []string{}, "tokens_required": true})
