@@ -35,6 +35,8 @@ func (m *minutesRun) firstLook(ctx context.Context) error {
 		m.API = m.now()
 		errs[0] = errors.Join(m.page.Go(ctx, m.address("/")), m.page.Wait(ctx, chartHasPoint))
 		m.Data = m.now()
+		_, all, err := cpuOf(m.cmd.Process.Pid)
+		m.DataCPU, errs[0] = hundredths(all), errors.Join(errs[0], err)
 	})
 	wg.Go(func() {
 		errs[1] = m.askUntil(ctx, func(ctx context.Context) error { return m.answersOK(ctx, "/readyz") })
