@@ -29,8 +29,8 @@ help: ## list the targets
 ## Use
 
 .PHONY: build
-build: ## build bin/tidewatch
-	$(GO) build -o bin/ ./cmd/tidewatch
+build: ## build bin/tidewatch; the first time that takes a minute or two, and says how far it is
+	@GO=$(GO) scripts/build bin/ ./cmd/tidewatch
 
 .PHONY: run
 run: build ## start everything on this machine, with a demo: broker, stores, worker, API
