@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,9 +14,10 @@ import (
 func TestOutputStaysBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHistory(1)
-		away := true
+		var away atomic.Bool
+		away.Store(true)
 		p := h.start(func(point string) streamtest.Fault {
-			if point == "write live" && away {
+			if point == "write live" && away.Load() {
 				return streamtest.Fail
 			}
 			return streamtest.None
@@ -49,7 +51,7 @@ func TestOutputStaysBehind(t *testing.T) {
 				t.Fatalf("after %d looks the status says that the output works", i)
 			}
 		}
-		away = false
+		away.Store(false)
 		for range 200 {
 			p.live(t, 100*time.Millisecond)
 		}

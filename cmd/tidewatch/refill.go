@@ -45,9 +45,26 @@ type part struct {
 	config   redis.SinkConfig
 	schema   *stream.Schema
 	archived bool // its final rows become files
+	before   bool // the output is that of the version of the pipeline before, which the task does not hold
 }
 
-func (p *part) name() string { return p.config.Task.String() + " " + p.config.Output.Name }
+func (p *part) name() string {
+	name := p.config.Task.String() + " " + p.config.Output.Name
+	if p.before {
+		name += " of " + p.config.Output.Instance
+	}
+	return name
+}
+
+// past is what the version before has of the part, nil if there is none.
+func (p *part) past() *part {
+	if p.config.Output.Before == nil {
+		return nil
+	}
+	past := *p
+	past.config.Output, past.before = *p.config.Output.Before, true
+	return &past
+}
 
 // filler is what the refiller needs of the engine's runner.
 type filler interface {
@@ -96,10 +113,18 @@ func (r *refiller) add(c pipelines.SinkConfig, t engine.TaskContext) *part {
 	return &next
 }
 
-// noteNew spares a part the filling whose task begins anew: what was never written cannot be missing. If Redis is away it is
-// filled like any other.
+// noteNew spares a part the filling whose task begins anew: what was never written cannot be missing. What the version before
+// has written is not missing if Redis still knows of it. If Redis is away both are filled like any others.
 func (r *refiller) noteNew(p *part) {
-	if err := r.redis.NoteNew(context.Background(), p.name()); err != nil {
+	ctx := context.Background()
+	err := r.redis.NoteNew(ctx, p.name())
+	if past := p.past(); past != nil && err == nil {
+		var noted bool
+		if noted, err = r.redis.Noted(ctx, past.config.Output.Instance+"/"); noted {
+			err = r.redis.NoteNew(ctx, past.name())
+		}
+	}
+	if err != nil {
 		r.log.Debug("a new output is not noted in Redis; it will be filled", "output", p.name(), "error", err)
 	}
 }
@@ -202,8 +227,12 @@ func (r *refiller) partsOf(id stream.TaskID) (parts []*part) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range r.mu.parts[id] {
-		if p.schema != nil {
-			parts = append(parts, p)
+		if p.schema == nil {
+			continue
+		}
+		parts = append(parts, p)
+		if past := p.past(); past != nil {
+			parts = append(parts, past)
 		}
 	}
 	return parts
@@ -216,7 +245,7 @@ func (r *refiller) fill(ctx context.Context, tasks filler, missing []*part) erro
 	var ids []stream.TaskID
 	for _, p := range missing {
 		names = append(names, p.name())
-		if !slices.Contains(ids, p.config.Task) {
+		if !p.before && !slices.Contains(ids, p.config.Task) {
 			ids = append(ids, p.config.Task)
 		}
 	}
@@ -241,10 +270,10 @@ func (r *refiller) fill(ctx context.Context, tasks filler, missing []*part) erro
 	return errors.Join(append(errs, note.End(ctx, filled))...)
 }
 
-// byOutput groups the parts of these tasks by what is in one folder of the archive.
+// byOutput groups the parts of these tasks, and what they have of versions before, by what is in one folder of the archive.
 func byOutput(parts []*part, ids []stream.TaskID) (groups [][]*part) {
 	for _, p := range parts {
-		if !slices.Contains(ids, p.config.Task) {
+		if !p.before && !slices.Contains(ids, p.config.Task) {
 			continue
 		}
 		i := slices.IndexFunc(groups, func(g []*part) bool {

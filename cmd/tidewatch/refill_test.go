@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,8 @@ import (
 	"github.com/tidewatch/tidewatch/internal/devstack"
 	"github.com/tidewatch/tidewatch/internal/testservers"
 	"github.com/tidewatch/tidewatch/pipelines"
+	"github.com/tidewatch/tidewatch/serve"
+	"github.com/tidewatch/tidewatch/sinks/postgres"
 	"github.com/tidewatch/tidewatch/sinks/redis"
 	"github.com/tidewatch/tidewatch/sources/generate"
 	"github.com/tidewatch/tidewatch/stream"
@@ -66,6 +69,74 @@ func testRefill(t *testing.T, by string) {
 	w.stop(t)
 	w.empty(t)
 	emptied(startWorker(t, c))
+}
+
+// TestRefillOfEndedVersion: where a version of the pipeline has followed another, the final windows of that one come back too,
+// though nobody runs it any more.
+func TestRefillOfEndedVersion(t *testing.T) {
+	for _, by := range []string{"host", "name"} {
+		t.Run(by, func(t *testing.T) {
+			c := refillStack(t, by)
+			w := startWorker(t, c)
+			before := w.settled(t)
+			old := w.versions.newest("cpu")
+			text := strings.Replace(old.row.Body, "keep: 6h", "keep: 5h", 1)
+			w.until(t, "the next version has begun", func() string {
+				if _, err := w.versions.Apply(t.Context(), serve.ApplyRequest{Text: text}); err != nil {
+					return err.Error()
+				}
+				return ""
+			})
+			w.stop(t)
+			w.end(t, old.row.Instance)
+			w.empty(t)
+			w = startWorker(t, c)
+			if got := w.versions.newest("cpu"); len(w.lineup().newest()) != 2 || got.row.Instance == old.row.Instance {
+				t.Fatalf("%s runs, of %v", got.row.Instance, w.lineup().plans)
+			}
+			through, err := time.Parse(time.RFC3339Nano, before["complete through"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			final := through.Add(-2 * time.Minute).Truncate(5 * time.Minute) // lateness, and the slot of a file
+			w.until(t, "the final windows of the version before are there", func() string {
+				if err := w.refill.ready(t.Context()); err != nil {
+					return err.Error()
+				}
+				got, _ := w.query(t)
+				compared := 0
+				for point, want := range before {
+					start, _, _ := strings.Cut(point, " [")
+					at, err := time.Parse(time.RFC3339Nano, start)
+					if err != nil || at.Add(10*time.Second).After(final) {
+						continue
+					}
+					if compared++; got[point] != want {
+						return fmt.Sprintf("%s is %q, want %q; %d points, %d before", point, got[point], want, len(got), len(before))
+					}
+				}
+				if compared < len(before)/2 {
+					return fmt.Sprintf("only %d of %d points are final", compared, len(before))
+				}
+				return ""
+			})
+		})
+	}
+}
+
+// end ends a version, as a worker does when all its windows are final.
+func (w *testWorker) end(t *testing.T, instance string) {
+	t.Helper()
+	p := postgres.Default()
+	p.DSN = w.config.Postgres.DSN
+	db, err := postgres.Open(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Versions().End(t.Context(), instance); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // refillStack starts servers and produces twenty minutes of events.
@@ -190,14 +261,21 @@ func (w *testWorker) settled(t *testing.T) map[string]string {
 		if samples != 5*20*60 {
 			return fmt.Sprintf("%d samples", samples)
 		}
-		complete := stream.MaxTime
+		complete, folded := stream.MaxTime, stream.MaxTime
 		for _, s := range w.runner.Status() {
 			if s.Lag != 0 {
 				return fmt.Sprintf("%s lags by %d", s.Task, s.Lag)
 			}
-			if s.Pipeline == "cpu" && s.Task.Stage != "fold" {
+			switch {
+			case s.Pipeline != "cpu":
+			case s.Task.Stage == "fold":
+				folded = min(folded, s.Mark)
+			default:
 				complete = min(complete, s.Mark)
 			}
+		}
+		if folded != stream.MaxTime && complete < folded {
+			return fmt.Sprintf("the second stage has come to %s, the first to %s", complete, folded)
 		}
 		if through := seen["complete through"]; through != complete.String() {
 			return fmt.Sprintf("complete through %s, the tasks through %s", through, complete)

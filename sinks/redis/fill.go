@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -38,6 +39,17 @@ func (c *Client) Unfilled(ctx context.Context, parts []string) ([]string, error)
 		}
 	}
 	return missing, nil
+}
+
+// Noted reports whether any part whose name begins so was ever noted: if not, Redis was emptied since, or never had it.
+func (c *Client) Noted(ctx context.Context, prefix string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	parts, err := c.rdb.HKeys(ctx, c.readyKey()).Result()
+	if err != nil {
+		return false, failure("read what is noted", err)
+	}
+	return slices.ContainsFunc(parts, func(p string) bool { return strings.HasPrefix(p, prefix) }), nil
 }
 
 // Empty reports whether no part at all is noted: nothing is in Redis, or somebody is just beginning.
