@@ -292,39 +292,42 @@ func (v *versions) begin(ctx context.Context, one *runningVersion) error {
 // finish does what is due where one version follows another: when both have passed the cut, the alerts that the next one has
 // not taken on end; when the records have passed all windows of the old one, it ends.
 func (v *versions) finish(ctx context.Context, rows []postgres.Version) error {
+	var errs []error
 	for i := 1; i < len(rows); i++ {
 		old, next := v.running[rows[i-1].Instance], v.running[rows[i].Instance]
-		if old == nil || next == nil || old.plan == nil || next.plan == nil || old.row.Pipeline != next.row.Pipeline {
-			continue
-		}
-		f, err := pipelines.Follow(old.spec, next.spec, v.components)
-		if err != nil {
-			return err
-		}
-		cut := next.row.Since
-		oldMark, oldDone, err := v.progress(ctx, old.plan)
-		if err != nil {
-			return err
-		}
-		nextMark, _, err := v.progress(ctx, next.plan)
-		if err != nil || min(oldMark, nextMark) < cut {
-			return err
-		}
-		_, name, _ := strings.Cut(old.row.Instance, "@")
-		n, err := v.w.db.Alerts().Supersede(ctx, old.row.Pipeline, name, cut)
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			v.w.log.Info("alerts of the version before have ended", "instance", old.row.Instance, "alerts", n)
-		}
-		if oldDone >= cut.Add(f.Done) {
-			if err := v.w.db.Versions().End(ctx, old.row.Instance); err != nil {
-				return err
-			}
+		if old != nil && next != nil && old.plan != nil && next.plan != nil && old.row.Pipeline == next.row.Pipeline {
+			errs = append(errs, v.finishOne(ctx, old, next))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+func (v *versions) finishOne(ctx context.Context, old, next *runningVersion) error {
+	f, err := pipelines.Follow(old.spec, next.spec, v.components)
+	if err != nil {
+		return err
+	}
+	cut := next.row.Since
+	oldMark, oldDone, err := v.progress(ctx, old.plan)
+	if err != nil {
+		return err
+	}
+	nextMark, _, err := v.progress(ctx, next.plan)
+	if err != nil || min(oldMark, nextMark) < cut {
+		return err
+	}
+	_, name, _ := strings.Cut(old.row.Instance, "@")
+	n, err := v.w.db.Alerts().Supersede(ctx, old.row.Pipeline, name, cut)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		v.w.log.Info("alerts of the version before have ended", "instance", old.row.Instance, "alerts", n)
+	}
+	if oldDone < cut.Add(f.Done) {
+		return nil
+	}
+	return v.w.db.Versions().End(ctx, old.row.Instance)
 }
 
 // progress is how far all tasks of the plan have claimed: the last stage's marks, and all records' marks. A task that has
