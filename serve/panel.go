@@ -50,7 +50,7 @@ func (p *panel) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-clock.After(max(every-clock.Now().Sub(began), every/10)): // nothing is told more often
+		case <-clock.After(max(p.pause()-clock.Now().Sub(began), every/10)): // nothing is told more often
 		}
 		select {
 		case <-ctx.Done():
@@ -59,6 +59,15 @@ func (p *panel) run(ctx context.Context) {
 		case <-clock.After(p.patience()):
 		}
 	}
+}
+
+// pause is the least time between two evaluations. Where there is no point yet the last one has told nothing, so the first
+// points are shown as soon as they come.
+func (p *panel) pause() time.Duration {
+	if p.ask != nil && p.series.empty() {
+		return 0
+	}
+	return p.h.s.c.Limits.Every
 }
 
 // patience is how long nothing has to be looked at unless a notice comes. Whole answers have no notices.

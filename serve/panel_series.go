@@ -24,6 +24,11 @@ type seriesState struct {
 	planned time.Time
 }
 
+// empty is whether there is not one point yet.
+func (st *seriesState) empty() bool {
+	return !slices.ContainsFunc(st.parts, func(p part) bool { return len(p.lines) > 0 })
+}
+
 // refreshSeries reads what has changed, and tells the difference.
 func (p *panel) refreshSeries(ctx context.Context, now time.Time) error {
 	dirty := p.takeDirty()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,8 @@ import (
 const (
 	// minutesPatience is the end of waiting for a step: the attack is found after three minutes.
 	minutesPatience = 6 * time.Minute
+	// restingCPU is what a browser that rests may use between two looks, in seconds.
+	restingCPU = 0.02
 	// idleSpan is how long the CPU is measured when nobody looks any more.
 	idleSpan = 30 * time.Second
 	// cutWindow is the length of a window of host-cpu.
@@ -96,8 +99,11 @@ func firstMinutes(ctx context.Context, args []string) error {
 	if m.page, err = m.browser.Page(ctx, 1440, 900); err != nil {
 		return done(errors.Join(err, m.browser.Close()))
 	}
-	m.began = time.Now()
-	if err = u.start(ctx, ""); err == nil {
+	if err = m.settle(ctx); err == nil {
+		m.began = time.Now()
+		err = u.start(ctx, "")
+	}
+	if err == nil {
 		err = m.all(ctx)
 	}
 	err = errors.Join(err, m.browser.Close())
@@ -112,6 +118,17 @@ func firstMinutes(ctx context.Context, args []string) error {
 		return done(err)
 	}
 	return done(errors.Join(printReport(m.minutesReport, true), m.verdict()))
+}
+
+// settle waits until the browser has nothing more to do with its own start: that of a person is open already.
+func (m *minutesRun) settle(ctx context.Context) error {
+	used := math.Inf(-1)
+	return poll(ctx, firstPatience, "the browser rests", func() (bool, error) {
+		_, now, err := cpuOf(m.browser.Process())
+		rests := now-used < restingCPU
+		used = now
+		return rests, err
+	})
 }
 
 // verdict is what was measured and must not be.

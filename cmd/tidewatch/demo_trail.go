@@ -87,8 +87,16 @@ func (e *trailEvent) appendShifted(dst []byte, shift time.Duration) []byte {
 	return append(strconv.AppendQuote(append(dst, `{"time":`...), e.at.Add(shift).String()), e.rest...)
 }
 
+// trailAfter is when the first record is sent: reading them all takes a while, and the start of everything else comes first.
+const trailAfter = 3 * time.Second
+
 // playTrail sends the records at their own pace, round after round, and goes on where an earlier start of the product stopped.
 func playTrail(ctx context.Context, client *kgo.Client, brokers []string) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-clock.System{}.After(trailAfter):
+	}
 	records, err := replay.CloudTrail()
 	if err != nil {
 		return err

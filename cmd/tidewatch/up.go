@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/internal/config"
@@ -61,7 +62,7 @@ func (a *app) upCommand() *cobra.Command {
 	return c
 }
 
-// upSlot is the length of archive and rollup files: short, so that files are seen soon.
+// upSlot is the length of archive files: short, so that events are soon seen there.
 const upSlot = time.Minute
 
 // upGarbage is how long old snapshots stay. They are kept for a database that loses its last commits in a fail-over, and that
@@ -77,8 +78,11 @@ const (
 	upLinger = 100 * time.Millisecond
 	// upReport is the least distance of reports of complete_through: the embedded Redis makes a Lua machine for each.
 	upReport = 3 * time.Second
-	// upGCPercent trades processor for memory: nearly all of this process is idle, and what lives is small.
-	upGCPercent = 50
+	// upGCPercent trades processor for memory: nearly all of this process is idle, and what lives is small. During upStart,
+	// for whose end a person waits, it is upStartGCPercent.
+	upGCPercent      = 50
+	upStartGCPercent = 200
+	upStart          = 10 * time.Second
 )
 
 func (a *app) up(ctx context.Context, f *upFlags) (err error) {
@@ -91,17 +95,31 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 		return fail(exitUsage, errors.New("--demo none stands alone"))
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(upGCPercent)
+		debug.SetGCPercent(upStartGCPercent)
+		go func() {
+			select {
+			case <-ctx.Done():
+			case <-clock.System{}.After(upStart):
+				debug.SetGCPercent(upGCPercent)
+			}
+		}()
 	}
 	began := clock.System{}.Now()
 	log := a.log(slog.LevelWarn)
 	var sim simulation
 	defer sim.close()
+	w := &worker{id: "up", log: log, roles: []string{"worker", "api"}, slot: upSlot, linger: upLinger, reportEvery: upReport, shipped: len(f.pipelines) == 0}
+	w.config.Pipelines = f.pipelines
+	var loading errgroup.Group
+	loading.Go(w.load)
 	stack, err := a.startStack(ctx, f, log, &sim)
 	if err != nil {
-		return err
+		return errors.Join(loading.Wait(), err)
 	}
 	defer func() { err = errors.Join(err, stack.Close()) }()
+	if err := loading.Wait(); err != nil {
+		return err
+	}
 	listen, err := freeListen(ctx, f.listen, f.listenGiven)
 	if err != nil {
 		return err
@@ -117,7 +135,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	if err := config.Write(file, &c); err != nil {
 		return err
 	}
-	w := &worker{config: c, file: file, id: "up", log: log, roles: []string{"worker", "api"}, slot: upSlot, linger: upLinger, reportEvery: upReport, shipped: len(f.pipelines) == 0}
+	w.config, w.file = c, file
 	if f.postgres == "" {
 		w.garbage = upGarbage
 	}

@@ -164,8 +164,11 @@ func (v *versions) compile(s *pipelines.Spec) (*engine.Plan, error) {
 func (v *versions) compareFiles() {
 	for _, s := range v.files {
 		newest := v.newest(s.Name.Value)
+		if newest == nil || newest.spec == s {
+			continue
+		}
 		mine, err := pipelines.InstanceOf(s, v.components)
-		if newest != nil && err == nil && mine != baseOf(newest.row.Instance) {
+		if err == nil && mine != baseOf(newest.row.Instance) {
 			v.w.log.Warn("the file of a pipeline is not the version that runs: apply it with `tidewatch pipeline apply`", "pipeline", s.Name.Value, "file", s.File, "runs", newest.row.Instance)
 		}
 	}

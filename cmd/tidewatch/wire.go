@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/tidewatch/tidewatch/alerts"
 	"github.com/tidewatch/tidewatch/engine"
@@ -27,8 +26,7 @@ type stores struct {
 	objects stream.Objects
 	kafka   *sinkkafka.Client
 	console *console.Printer
-	slot    time.Duration // of files; 0 is the usual
-	refill  *refiller     // is told of sinks that are opened
+	refill  *refiller // is told of sinks that are opened
 }
 
 // components is the table of everything that a pipeline can be made of: the only place that knows all packages.
@@ -173,9 +171,6 @@ func (s stores) newSink(_ context.Context, c pipelines.SinkConfig, t engine.Task
 		return parquet.NewRaw(parquet.RawConfig{Objects: s.objects, Partition: t.Task.Partition})
 	case c.Kind == pipelines.ParquetSink:
 		r := parquet.DefaultRollups()
-		if s.slot > 0 {
-			r.Slot = s.slot
-		}
 		r.Objects, r.Pipeline, r.Output, r.Instance = s.objects, c.Pipeline, c.Output, c.Instance
 		r.Partition, r.Lateness = t.Task.Partition, c.Lateness
 		return parquet.NewRollups(r)

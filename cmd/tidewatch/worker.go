@@ -35,13 +35,16 @@ type worker struct {
 	id          string
 	log         *slog.Logger
 	roles       []string
-	slot        time.Duration     // of archive and rollup files; 0 is the usual
+	slot        time.Duration     // of archive files; 0 is the usual
 	internal    map[string]string // configuration of internal topics beside the brokers' defaults
 	reportEvery time.Duration     // between reports of complete_through to Redis; 0 reports each
 	linger      time.Duration     // of what the worker produces; 0 is the usual
 	garbage     time.Duration     // how long objects stay that no row names any more; 0 is the usual
 	// shipped runs the pipelines of the library instead of configured ones.
 	shipped bool
+
+	components *pipelines.Components
+	files      []*pipelines.Spec // of the configuration
 
 	source   *kafka.Source
 	producer *sinkkafka.Client
@@ -58,19 +61,24 @@ type worker struct {
 }
 
 // open connects to everything and compiles the pipelines. Servers that are away are waited for, but mistakes in the
-// configuration or in a pipeline end it at once.
+// configuration or in a pipeline end it before that.
 func (w *worker) open(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
 		}
 	}()
+	if len(w.files) == 0 {
+		if err := w.load(); err != nil {
+			return err
+		}
+	}
 	if err := w.openStores(ctx); err != nil {
 		return err
 	}
 	w.refill = newRefiller(w.redis, w.objects, clock.System{}, w.log)
-	c := components(stores{redis: w.redis, objects: w.objects, kafka: w.producer, slot: w.slot, refill: w.refill})
-	if err := w.loadPlans(ctx, c); err != nil {
+	w.components.NewSink = stores{redis: w.redis, objects: w.objects, kafka: w.producer, refill: w.refill}.newSink
+	if err := w.loadPlans(ctx); err != nil {
 		return err
 	}
 	w.view = &statusView{worker: w.id, lineup: w.versions.now.Load, claims: w.db.Claims()}
@@ -146,22 +154,29 @@ func (w *worker) wait(ctx context.Context, what string, open func(context.Contex
 	}
 }
 
-// loadPlans compiles the configured pipelines, and the archives that they ask for.
-func (w *worker) loadPlans(ctx context.Context, c *pipelines.Components) error {
-	specs, err := pipelines.Load(c, w.config.Pipelines...)
+// load reads the configured pipelines. It needs no server; open does it unless it is done.
+func (w *worker) load() (err error) {
+	w.components = components(stores{})
 	if w.shipped {
-		specs, err = pipelines.LoadLibrary(c)
+		w.files, err = pipelines.LoadLibrary(w.components)
+	} else {
+		w.files, err = pipelines.Load(w.components, w.config.Pipelines...)
 	}
-	if err != nil {
-		return fail(exitUsage, err)
+	if err == nil && len(w.files) == 0 {
+		err = errors.New("no pipeline is configured: name files or folders under pipelines in tidewatch.yaml")
 	}
+	return fail(exitUsage, err)
+}
+
+// loadPlans compiles the pipelines, and the archives that they ask for.
+func (w *worker) loadPlans(ctx context.Context) error {
 	slot := w.slot
 	if slot == 0 {
 		slot = pipelines.CutSlot
 	}
-	archives := pipelines.Archives(specs, c, slot)
+	archives := pipelines.Archives(w.files, w.components, slot)
 	w.versions = &versions{
-		w: w, components: c, files: specs, controls: newControlArchive(archives, w.objects, w.slot),
+		w: w, components: w.components, files: w.files, controls: newControlArchive(archives, w.objects, w.slot),
 		archives: append(archives, commandsPlan(w.db.Alerts())),
 	}
 	if err := w.versions.open(ctx); err != nil {
@@ -170,9 +185,6 @@ func (w *worker) loadPlans(ctx context.Context, c *pipelines.Components) error {
 	now := w.lineup()
 	for _, s := range now.specs {
 		w.refill.wanted = w.refill.wanted || slices.ContainsFunc(s.Sinks, func(s pipelines.Sink) bool { return s.Kind == pipelines.RedisSink })
-	}
-	if len(now.specs) == 0 {
-		return fail(exitUsage, errors.New("no pipeline is configured: name files or folders under pipelines in tidewatch.yaml"))
 	}
 	return nil
 }

@@ -78,6 +78,9 @@ func listening(r io.Reader) (string, error) {
 	return "", fmt.Errorf("start Chromium: it ended before it listened: %s", strings.Join(said[max(len(said)-3, 0):], "; "))
 }
 
+// Process is the id of the browser, whose children do most of its work.
+func (b *Browser) Process() int { return b.cmd.Process.Pid }
+
 // Close stops the browser and removes its profile.
 func (b *Browser) Close() error {
 	_ = b.cmd.Process.Kill() // it may have ended already
