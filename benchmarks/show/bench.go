@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 	"github.com/tidewatch/tidewatch/sources/generate"
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -53,16 +54,16 @@ func bench(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	c, err := clusterFor(ctx, dir, *binary, name+".yaml", pipeline)
+	c, err := bed.For(ctx, dir, *binary, name+".yaml", pipeline)
 	if err != nil {
 		return err
 	}
 	err = measure(ctx, c, name, *events)
-	return done(errors.Join(err, c.close()))
+	return done(errors.Join(err, c.Close()))
 }
 
-func measure(ctx context.Context, c *cluster, name string, events int64) error {
-	if err := c.createTopic(ctx, "metrics", benchPartitions); err != nil {
+func measure(ctx context.Context, c *bed.Cluster, name string, events int64) error {
+	if err := c.CreateTopic(ctx, "metrics", benchPartitions); err != nil {
 		return err
 	}
 	progress("filling the topic with %d events", events)
@@ -70,7 +71,7 @@ func measure(ctx context.Context, c *cluster, name string, events int64) error {
 		return err
 	}
 	began := time.Now()
-	w, err := c.addWorker(ctx, "bench")
+	w, err := c.AddWorker(ctx, "bench")
 	if err != nil {
 		return err
 	}
@@ -78,11 +79,11 @@ func measure(ctx context.Context, c *cluster, name string, events int64) error {
 	if err != nil {
 		return err
 	}
-	wanted := []want{{name, "main", benchPartitions}}
+	wanted := []bed.Want{{Pipeline: name, Stage: "main", Tasks: benchPartitions}}
 	if name == "w4" {
-		wanted = []want{{name, "fold", benchPartitions}, {name, "merge", 4}}
+		wanted = []bed.Want{{Pipeline: name, Stage: "fold", Tasks: benchPartitions}, {Pipeline: name, Stage: "merge", Tasks: 4}}
 	}
-	tasks, err := c.await(ctx, 5*time.Minute, wanted, func([]task) bool { return true })
+	tasks, err := c.Await(ctx, 5*time.Minute, wanted, func([]bed.Task) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -98,10 +99,10 @@ func measure(ctx context.Context, c *cluster, name string, events int64) error {
 	if counted != events {
 		return fmt.Errorf("the ledger holds %d of %d events", counted, events)
 	}
-	rss := peak(w.cmd.Process.Pid)
-	w.signal(syscall.SIGTERM)
-	<-w.ended
-	cpu := (w.cmd.ProcessState.UserTime() + w.cmd.ProcessState.SystemTime()).Seconds()
+	rss := peak(w.Cmd.Process.Pid)
+	w.Signal(syscall.SIGTERM)
+	<-w.Ended
+	cpu := (w.Cmd.ProcessState.UserTime() + w.Cmd.ProcessState.SystemTime()).Seconds()
 	fmt.Printf("%s events=%d cpu_s_per_million=%.3f rss_peak_mb=%.0f allocs_per_event=%.5f wall_s=%.1f machine=%q\n",
 		strings.ToUpper(name), events, cpu/float64(events)*1e6, rss, allocs, wall.Seconds(), machine())
 	return nil
@@ -110,7 +111,7 @@ func measure(ctx context.Context, c *cluster, name string, events int64) error {
 // allocations is how many objects the worker makes on the heap for an event after warm-up: from a quarter of the events, by
 // when several windows were closed, an empty Redis is filled and the buffers have their size, to about seven tenths. Nobody
 // asks the worker anything meanwhile, and the two answers cost it a few dozen objects.
-func allocations(ctx context.Context, w *worker, began time.Time, events int64) (float64, error) {
+func allocations(ctx context.Context, w *bed.Worker, began time.Time, events int64) (float64, error) {
 	objects, fetched, err := warmUp(ctx, w, events/4)
 	if err != nil {
 		return 0, err
@@ -129,8 +130,8 @@ func allocations(ctx context.Context, w *worker, began time.Time, events int64) 
 }
 
 // allocated asks the worker for the objects that it has allocated and the events that it has read.
-func allocated(ctx context.Context, w *worker) (objects, fetched int64, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.admin+"/debug/allocations", nil)
+func allocated(ctx context.Context, w *bed.Worker) (objects, fetched int64, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.Admin+"/debug/allocations", nil)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -162,7 +163,7 @@ func cutLast(line string) (front, last string) {
 }
 
 // fill produces the events; keyed by host, or without keys.
-func fill(ctx context.Context, c *cluster, events int64, nilKeys bool) error {
+func fill(ctx context.Context, c *bed.Cluster, events int64, nilKeys bool) error {
 	g := generate.Default("bench")
 	g.Seed, g.Hosts, g.Partitions, g.NilKeys = 7, benchHosts, benchPartitions, nilKeys
 	g.Start = stream.TimeOf(time.Now().Add(-2 * time.Hour).Truncate(time.Second))
@@ -174,18 +175,18 @@ func fill(ctx context.Context, c *cluster, events int64, nilKeys bool) error {
 	for i := range events {
 		var e generate.Event
 		gen.Event(i, &e)
-		c.client.Produce(ctx, &kgo.Record{Topic: "metrics", Partition: e.Partition, Key: e.Key, Value: e.Value}, func(_ *kgo.Record, err error) {
+		c.Client.Produce(ctx, &kgo.Record{Topic: "metrics", Partition: e.Partition, Key: e.Key, Value: e.Value}, func(_ *kgo.Record, err error) {
 			if err != nil {
 				failed = err
 			}
 		})
 	}
-	return errors.Join(c.client.Flush(ctx), failed)
+	return errors.Join(c.Client.Flush(ctx), failed)
 }
 
 // fetchedBy asks the worker how many records of the topic metrics a pipeline has read.
-func fetchedBy(ctx context.Context, w *worker, pipeline string) (records int64, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.admin+"/metrics", nil)
+func fetchedBy(ctx context.Context, w *bed.Worker, pipeline string) (records int64, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.Admin+"/metrics", nil)
 	if err != nil {
 		return 0, err
 	}
@@ -208,14 +209,14 @@ func fetchedBy(ctx context.Context, w *worker, pipeline string) (records int64, 
 }
 
 // warmUp waits until so many events are read.
-func warmUp(ctx context.Context, w *worker, events int64) (objects, fetched int64, err error) {
+func warmUp(ctx context.Context, w *bed.Worker, events int64) (objects, fetched int64, err error) {
 	for deadline := time.Now().Add(time.Minute); ; {
 		objects, fetched, err = allocated(ctx, w)
 		if err == nil && fetched >= events {
 			return objects, fetched, nil
 		}
 		if time.Now().After(deadline) {
-			return 0, 0, fmt.Errorf("the worker read %d events in a minute: %w", fetched, errors.Join(err, errors.New("see its log in "+w.c.dir)))
+			return 0, 0, fmt.Errorf("the worker read %d events in a minute: %w", fetched, errors.Join(err, errors.New("see its log, "+w.Log())))
 		}
 		select {
 		case <-ctx.Done():

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 )
 
 //go:embed pipelines/cloudtrail.yaml
@@ -42,16 +44,18 @@ type trailWay struct {
 	name     string // of pipeline and topic
 	pipeline []byte
 	lines    [][]byte
-	tasks    []want
+	tasks    []bed.Want
 }
 
 // ways are the three of them. In the order of time nothing is late; in the order of the files much is.
 func ways(inFiles, inTime [][]byte) []*trailWay {
-	folded := func(name string) []want { return []want{{name, "fold", 1}, {name, "merge", exactMerges}} }
+	folded := func(name string) []bed.Want {
+		return []bed.Want{{Pipeline: name, Stage: "fold", Tasks: 1}, {Pipeline: name, Stage: "merge", Tasks: exactMerges}}
+	}
 	keyed := bytes.Replace(cloudtrailPipeline, []byte("schema: security}"), []byte("schema: security, keyed_by: [account, user]}"), 1)
 	return []*trailWay{
 		{name: "cloudtrail", pipeline: cloudtrailPipeline, lines: inTime, tasks: folded("cloudtrail")},
-		{name: "cloudtrail-files", pipeline: renamed(keyed, "cloudtrail-files", "Files"), lines: inFiles, tasks: []want{{"cloudtrail-files", "main", 1}}},
+		{name: "cloudtrail-files", pipeline: renamed(keyed, "cloudtrail-files", "Files"), lines: inFiles, tasks: []bed.Want{{Pipeline: "cloudtrail-files", Stage: "main", Tasks: 1}}},
 		{name: "cloudtrail-rekeyed", pipeline: renamed(cloudtrailPipeline, "cloudtrail-rekeyed", "Rekeyed"), lines: inFiles, tasks: folded("cloudtrail-rekeyed")},
 	}
 }
@@ -116,13 +120,13 @@ func cloudtrail(ctx context.Context, args []string) error {
 	for _, w := range all {
 		pipelines = append(pipelines, w.pipeline)
 	}
-	c, err := clusterFor(ctx, dir, *binary, "cloudtrail.yaml", bytes.Join(pipelines, []byte("---\n")))
+	c, err := bed.For(ctx, dir, *binary, "cloudtrail.yaml", bytes.Join(pipelines, []byte("---\n")))
 	if err != nil {
 		return err
 	}
-	r.live = side{cluster: c, name: "live", database: "tidewatch", prefix: "show"}
+	r.live = side{Cluster: c, name: "live", database: c.Name, prefix: c.Name}
 	report, err := r.all(ctx, all)
-	if err = errors.Join(err, c.close()); err != nil {
+	if err = errors.Join(err, c.Close()); err != nil {
 		return err
 	}
 	return done(printReport(report, report.good()))
@@ -177,11 +181,11 @@ func (r *trailRun) all(ctx context.Context, all []*trailWay) (_ *trailReport, er
 		return nil, err
 	}
 	for _, w := range all {
-		if err := r.live.createTopic(ctx, w.name, 1); err != nil {
+		if err := r.live.CreateTopic(ctx, w.name, 1); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := r.live.addWorker(ctx, "worker-0"); err != nil {
+	if _, err := r.live.AddWorker(ctx, "worker-0"); err != nil {
 		return nil, err
 	}
 	for i, into := range []**trailOrder{&report.Sorted, &report.FileOrder, &report.Rekeyed} {
@@ -196,23 +200,18 @@ func (r *trailRun) all(ctx context.Context, all []*trailWay) (_ *trailReport, er
 
 // side is the stores of one way to run, and the servers they belong to. Only the live one has workers.
 type side struct {
-	*cluster
+	*bed.Cluster
 	name, database, prefix string
 }
 
 // twin is the same servers with empty stores.
 func (s *side) twin(ctx context.Context, name string) (side, error) {
-	dsn, err := s.postgres.CreateDatabase(ctx, name)
+	c, err := s.Servers.Cluster(ctx, bed.Place{Dir: s.Dir, Binary: s.Binary, Name: name, RedisDB: 1, Routes: s.Direct()})
 	if err != nil {
 		return side{}, err
 	}
-	c := *s.cluster
-	c.workers, c.config = nil, filepath.Join(c.dir, name+".yaml")
-	text := fmt.Sprintf("kafka: {brokers: [%q]}\nredis: {url: %q}\npostgres: {dsn: %q}\n"+
-		"objects: {url: \"s3://%s/%s\", endpoint: %q, region: %q, access_key: %q, secret_key: %q}\n",
-		c.kafka.Brokers()[0], strings.TrimSuffix(c.redis.URL(), "/0")+"/1", dsn,
-		c.bucket.Bucket, name, c.bucket.Endpoint, c.bucket.Region, c.bucket.AccessKey, c.bucket.SecretKey)
-	return side{cluster: &c, name: name, database: name, prefix: name}, os.WriteFile(c.config, []byte(text), 0o600)
+	c.Client.Close() // nothing is produced for it
+	return side{Cluster: c, name: name, database: name, prefix: name}, nil
 }
 
 // both runs a way live and by replay, and compares. The live worker may still be showing its last values, so it has time
@@ -240,12 +239,12 @@ func (r *trailRun) both(ctx context.Context, w *trailWay) (*trailOrder, error) {
 
 // replayed runs the lines through `replay` into the second stores.
 func (r *trailRun) replayed(ctx context.Context, w *trailWay) (*answers, error) {
-	file, spec := filepath.Join(r.live.dir, w.name+".ndjson"), filepath.Join(r.live.dir, w.name+".replay.yaml")
+	file, spec := filepath.Join(r.live.Dir, w.name+".ndjson"), filepath.Join(r.live.Dir, w.name+".replay.yaml")
 	err := errors.Join(os.WriteFile(file, append(bytes.Join(w.lines, []byte("\n")), '\n'), 0o600), os.WriteFile(spec, w.pipeline, 0o600))
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, r.replay.binary, "replay", "--pipeline", spec, "--from", file, "--to", "config", "-c", r.replay.config)
+	cmd := exec.CommandContext(ctx, r.replay.Binary, "replay", "--pipeline", spec, "--from", file, "--to", "config", "-c", r.replay.Config)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	if err := cmd.Run(); err != nil {
@@ -272,7 +271,7 @@ func (r *trailRun) produce(ctx context.Context, topic string, lines [][]byte) er
 		for i, line := range lines[:n] {
 			records[i] = &kgo.Record{Topic: topic, Partition: 0, Value: line}
 		}
-		if err := r.live.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		if err := r.live.Client.ProduceSync(ctx, records...).FirstErr(); err != nil {
 			return err
 		}
 		lines = lines[n:]
@@ -283,9 +282,9 @@ func (r *trailRun) produce(ctx context.Context, topic string, lines [][]byte) er
 // lived asks the live side when the worker has read everything.
 func (r *trailRun) lived(ctx context.Context, w *trailWay) (*answers, error) {
 	var ledger map[string]int64
-	_, err := r.live.await(ctx, time.Minute, w.tasks, func(all []task) bool {
+	_, err := r.live.Await(ctx, time.Minute, w.tasks, func(all []bed.Task) bool {
 		for _, t := range all {
-			if t.Pipeline == w.name && t.Stage == w.tasks[0].stage {
+			if t.Pipeline == w.name && t.Stage == w.tasks[0].Stage {
 				ledger = t.Ledger
 				return t.Offset == int64(len(w.lines))
 			}
@@ -306,7 +305,7 @@ func (r *trailRun) lived(ctx context.Context, w *trailWay) (*answers, error) {
 // attackFound reports whether the live run on sorted records caught the intruder reading secrets and blinding the audit
 // trail, while they were there.
 func (r *trailRun) attackFound(ctx context.Context) (bool, error) {
-	bodies, err := transitions(ctx, r.live.postgres.DSN(r.live.database), `body->'alert'->>'pipeline' = 'cloudtrail' AND body->>'to' = 'firing'
+	bodies, err := transitions(ctx, r.live.Postgres.DSN(r.live.database), `body->'alert'->>'pipeline' = 'cloudtrail' AND body->>'to' = 'firing'
 		AND body->'alert'->'labels'->>'user' = $1 AND (body->>'at')::timestamptz BETWEEN $2::text::timestamptz AND $3::text::timestamptz`, trailIntruder, trailFrom, trailTo)
 	if err != nil {
 		return false, err

@@ -83,7 +83,7 @@ func (r *trailRun) keepAnswers(w *trailWay, what string, live, replayed []byte) 
 	if line, a, b := firstDifference(live, replayed); line > 0 {
 		progress("%s: %s differ from line %d on: live %q, replayed %q", w.name, what, line, a, b)
 	}
-	file := filepath.Join(r.live.dir, w.name+"."+what)
+	file := filepath.Join(r.live.Dir, w.name+"."+what)
 	return errors.Join(os.WriteFile(file+".live", live, 0o600), os.WriteFile(file+".replayed", replayed, 0o600))
 }
 
@@ -127,7 +127,7 @@ func counted(rows [][]string, ledger map[string]int64) error {
 func (s *side) ask(ctx context.Context, w *trailWay) (*answers, error) {
 	var rollups []byte
 	for _, span := range trailSpans() {
-		text, err := s.run(ctx, "query", w.name, "--from", span[0], "--to", span[1], "-o", "csv", "-q")
+		text, err := s.Run(ctx, "query", w.name, "--from", span[0], "--to", span[1], "-o", "csv", "-q")
 		if err != nil {
 			return nil, err
 		}
@@ -136,7 +136,7 @@ func (s *side) ask(ctx context.Context, w *trailWay) (*answers, error) {
 		}
 		rollups = append(rollups, text...)
 	}
-	bodies, err := transitions(ctx, s.postgres.DSN(s.database), "body->'alert'->>'pipeline' = $1", w.name)
+	bodies, err := transitions(ctx, s.Postgres.DSN(s.database), "body->'alert'->>'pipeline' = $1", w.name)
 	if err != nil {
 		return nil, err
 	}
@@ -150,12 +150,12 @@ func (s *side) ask(ctx context.Context, w *trailWay) (*answers, error) {
 
 // finals reads the Parquet files of the final rollups, in an order of its own.
 func (s *side) finals(ctx context.Context, w *trailWay) ([]byte, error) {
-	folder := filepath.Join(s.s3.Folder(), "objects", s.bucket.Bucket, s.prefix, "rollups", "pipeline="+w.name)
+	folder := filepath.Join(s.S3.Folder(), "objects", s.Bucket.Bucket, s.prefix, "rollups", "pipeline="+w.name)
 	files, err := filepath.Glob(filepath.Join(folder, "*", "*", "*", "*.parquet")) // output, date, hour
 	if err != nil || len(files) == 0 {
 		return nil, err // nothing is final yet
 	}
-	o, err := oracle.New(ctx, s.dir, map[string]any{"folder": folder})
+	o, err := oracle.New(ctx, s.Dir, map[string]any{"folder": folder})
 	if err != nil {
 		return nil, err
 	}

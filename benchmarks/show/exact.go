@@ -23,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 	"github.com/tidewatch/tidewatch/benchmarks/oracle"
 	"github.com/tidewatch/tidewatch/sources/generate"
 	"github.com/tidewatch/tidewatch/stream"
@@ -39,7 +40,7 @@ const (
 
 // exactRun is one run of show-exact.
 type exactRun struct {
-	c         *cluster
+	c         *bed.Cluster
 	rng       *rand.Rand
 	events    int64
 	killEvery time.Duration
@@ -91,11 +92,11 @@ func exact(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if r.c, err = clusterFor(ctx, dir, *binary, "exact.yaml", exactPipeline); err != nil {
+	if r.c, err = bed.For(ctx, dir, *binary, "exact.yaml", exactPipeline); err != nil {
 		return err
 	}
 	report, err := r.all(ctx, *workers, *seed)
-	err = errors.Join(err, r.c.close())
+	err = errors.Join(err, r.c.Close())
 	if err != nil {
 		return err
 	}
@@ -110,11 +111,11 @@ func (r *exactReport) good() bool {
 // all produces, kills, waits, and compares.
 func (r *exactRun) all(ctx context.Context, workers int, seed uint64) (*exactReport, error) {
 	began := time.Now()
-	if err := r.c.createTopic(ctx, "metrics", exactPartitions); err != nil {
+	if err := r.c.CreateTopic(ctx, "metrics", exactPartitions); err != nil {
 		return nil, err
 	}
 	for i := range workers {
-		if _, err := r.c.addWorker(ctx, fmt.Sprintf("worker-%d", i)); err != nil {
+		if _, err := r.c.AddWorker(ctx, fmt.Sprintf("worker-%d", i)); err != nil {
 			return nil, err
 		}
 	}
@@ -143,8 +144,8 @@ func (r *exactRun) judge(ctx context.Context) (*exactReport, error) {
 	if err := o.Query(ctx, "SELECT mark FROM final_mark", &end); err != nil {
 		return nil, err
 	}
-	tasks, err := r.c.await(ctx, 4*time.Minute, []want{{"exact", "fold", exactPartitions}, {"exact", "merge", exactMerges}, {"archive.metrics", "archive", exactPartitions}},
-		func(all []task) bool { return reached(all, time.UnixMilli(end[0].Mark)) })
+	tasks, err := r.c.Await(ctx, 4*time.Minute, []bed.Want{{Pipeline: "exact", Stage: "fold", Tasks: exactPartitions}, {Pipeline: "exact", Stage: "merge", Tasks: exactMerges}, {Pipeline: "archive.metrics", Stage: "archive", Tasks: exactPartitions}},
+		func(all []bed.Task) bool { return reached(all, time.UnixMilli(end[0].Mark)) })
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +153,7 @@ func (r *exactRun) judge(ctx context.Context) (*exactReport, error) {
 }
 
 // reached reports whether the second stage has passed the mark everywhere.
-func reached(all []task, mark time.Time) bool {
+func reached(all []bed.Task, mark time.Time) bool {
 	for _, t := range all {
 		if t.Pipeline == "exact" && t.Stage == "merge" && (t.Watermark == nil || t.Watermark.Before(mark)) {
 			return false
@@ -171,7 +172,7 @@ func (r *exactRun) produce(ctx context.Context, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	r.file = filepath.Join(r.c.dir, "events.jsonl")
+	r.file = filepath.Join(r.c.Dir, "events.jsonl")
 	file, err := os.Create(r.file)
 	if err != nil {
 		return err
@@ -187,7 +188,7 @@ func (r *exactRun) produce(ctx context.Context, seed uint64) error {
 		r.send(ctx, e.Partition, e.Value, time.Time{})
 		_, _ = w.Write(append(e.Value, '\n')) // Flush reports it
 		if r.pauseAt > 0 && i == r.pauseAt {
-			if err := r.c.client.Flush(ctx); err != nil {
+			if err := r.c.Client.Flush(ctx); err != nil {
 				return err
 			}
 			close(r.paused)
@@ -212,7 +213,7 @@ func (r *exactRun) produce(ctx context.Context, seed uint64) error {
 			_, _ = w.Write(append(value, '\n'))
 		}
 	}
-	return errors.Join(w.Flush(), r.c.client.Flush(ctx))
+	return errors.Join(w.Flush(), r.c.Client.Flush(ctx))
 }
 
 func sleepUntil(ctx context.Context, due time.Time) bool {
@@ -225,7 +226,7 @@ func sleepUntil(ctx context.Context, due time.Time) bool {
 }
 
 func (r *exactRun) send(ctx context.Context, partition int32, value []byte, at time.Time) {
-	r.c.client.Produce(ctx, &kgo.Record{Topic: "metrics", Partition: partition, Value: value, Timestamp: at}, func(_ *kgo.Record, err error) {
+	r.c.Client.Produce(ctx, &kgo.Record{Topic: "metrics", Partition: partition, Value: value, Timestamp: at}, func(_ *kgo.Record, err error) {
 		if err != nil && ctx.Err() == nil {
 			progress("produce: %v", err)
 		}
@@ -234,14 +235,14 @@ func (r *exactRun) send(ctx context.Context, partition int32, value []byte, at t
 
 // disturb kills a worker at random every killEvery; once one stands still for 30 s and wakes, and once all die together.
 func (r *exactRun) disturb(ctx context.Context, produced <-chan error) error {
-	var asleep *worker
+	var asleep *bed.Worker
 	var wake time.Time
 	for n := 1; ; n++ {
 		select {
 		case err := <-produced:
 			if asleep != nil {
 				sleepUntil(ctx, wake)
-				asleep.signal(syscall.SIGCONT)
+				asleep.Signal(syscall.SIGCONT)
 			}
 			return err
 		case <-ctx.Done():
@@ -249,19 +250,19 @@ func (r *exactRun) disturb(ctx context.Context, produced <-chan error) error {
 		case <-time.After(r.killEvery):
 		}
 		if asleep != nil && time.Now().After(wake) {
-			progress("%s wakes", asleep.id)
-			asleep.signal(syscall.SIGCONT)
+			progress("%s wakes", asleep.ID)
+			asleep.Signal(syscall.SIGCONT)
 			asleep = nil
 		}
-		w := r.c.workers[r.rng.IntN(len(r.c.workers))]
+		w := r.c.Workers[r.rng.IntN(len(r.c.Workers))]
 		var err error
 		switch {
 		case n == 3:
-			progress("%s stands still for 30 s", w.id)
-			w.signal(syscall.SIGSTOP)
+			progress("%s stands still for 30 s", w.ID)
+			w.Signal(syscall.SIGSTOP)
 			asleep, wake = w, time.Now().Add(30*time.Second)
 		case n == 11:
-			asleep, err = nil, r.kill(ctx, r.c.workers...)
+			asleep, err = nil, r.kill(ctx, r.c.Workers...)
 		case w != asleep:
 			err = r.kill(ctx, w)
 		}
@@ -272,14 +273,14 @@ func (r *exactRun) disturb(ctx context.Context, produced <-chan error) error {
 }
 
 // kill kills the workers, all before the first starts again.
-func (r *exactRun) kill(ctx context.Context, workers ...*worker) error {
+func (r *exactRun) kill(ctx context.Context, workers ...*bed.Worker) error {
 	for _, w := range workers {
-		progress("%s dies", w.id)
-		w.kill()
+		progress("%s dies", w.ID)
+		w.Kill()
 		r.kills++
 	}
 	for _, w := range workers {
-		if err := w.start(ctx); err != nil {
+		if err := w.Start(ctx); err != nil {
 			return err
 		}
 	}
@@ -288,10 +289,10 @@ func (r *exactRun) kill(ctx context.Context, workers ...*worker) error {
 
 // oracle runs the SQL over the file.
 func (r *exactRun) oracle(ctx context.Context) (*oracle.Oracle, error) {
-	return oracle.New(ctx, r.c.dir, map[string]any{
+	return oracle.New(ctx, r.c.Dir, map[string]any{
 		"events": r.file, "partitions": exactPartitions, "size": 10_000, "out_of_order": 2000, "lateness": 60_000,
 		"threshold": 990, "hold": 20_000,
-		"archive": filepath.Join(r.c.s3.Folder(), "objects", r.c.bucket.Bucket, "show", "raw", "topic=metrics"),
+		"archive": filepath.Join(r.c.S3.Folder(), "objects", r.c.Bucket.Bucket, r.c.Name, "raw", "topic=metrics"),
 	}, "rollups.sql", "transitions.sql")
 }
 
@@ -309,7 +310,7 @@ func (a *rollupRow) equal(b *rollupRow) bool {
 	return a.Samples == b.Samples && a.Least == b.Least && a.Most == b.Most && math.Abs(a.Total-b.Total) <= 1e-9*math.Abs(a.Total)
 }
 
-func (r *exactRun) compare(ctx context.Context, o *oracle.Oracle, tasks []task) (*exactReport, error) {
+func (r *exactRun) compare(ctx context.Context, o *oracle.Oracle, tasks []bed.Task) (*exactReport, error) {
 	report := &exactReport{Events: r.events, Kills: r.kills, Ledger: map[string]any{}}
 	if err := r.compareRollups(ctx, o, report); err != nil {
 		return nil, err
@@ -333,7 +334,7 @@ func (r *exactRun) compareRollups(ctx context.Context, o *oracle.Oracle, report 
 	if err := o.Query(ctx, "SELECT * FROM rollups ORDER BY ALL", &expected); err != nil {
 		return err
 	}
-	text, err := r.c.run(ctx, "query", "exact", "--last", "7d", "-o", "csv", "-q")
+	text, err := r.c.Run(ctx, "query", "exact", "--last", "7d", "-o", "csv", "-q")
 	if err != nil {
 		return err
 	}
@@ -399,7 +400,7 @@ func (r *exactRun) compareTransitions(ctx context.Context, o *oracle.Oracle, rep
 	if err := o.Query(ctx, "SELECT * FROM transitions ORDER BY ALL", &expected); err != nil {
 		return err
 	}
-	conn, err := pgx.Connect(ctx, r.c.postgres.DSN("tidewatch"))
+	conn, err := pgx.Connect(ctx, r.c.Postgres.DSN("tidewatch"))
 	if err != nil {
 		return err
 	}
@@ -449,7 +450,7 @@ func firstKey(m map[string]int) string {
 }
 
 // compareLedger adds up the buckets of the first stage and of the archive.
-func (r *exactRun) compareLedger(ctx context.Context, o *oracle.Oracle, tasks []task, report *exactReport) error {
+func (r *exactRun) compareLedger(ctx context.Context, o *oracle.Oracle, tasks []bed.Task, report *exactReport) error {
 	var want []map[string]int64
 	if err := o.Query(ctx, "SELECT * FROM ledger", &want); err != nil {
 		return err

@@ -17,6 +17,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 )
 
 const (
@@ -189,7 +191,7 @@ func (u *upRun) hasData(ctx context.Context) error {
 	var answer struct {
 		Series []struct{ Points []json.RawMessage }
 	}
-	if err := getJSON(ctx, "http://"+u.listen+"/api/v2/metrics/system?last=15m", &answer); err != nil {
+	if err := bed.GetJSON(ctx, "http://"+u.listen+"/api/v2/metrics/system?last=15m", &answer); err != nil {
 		return err
 	}
 	for _, s := range answer.Series {

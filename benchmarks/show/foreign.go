@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 	"github.com/tidewatch/tidewatch/benchmarks/oracle"
 	"github.com/tidewatch/tidewatch/internal/testservers"
 )
@@ -64,11 +65,11 @@ func foreign(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if r.c, err = clusterFor(ctx, dir, *binary, "exact.yaml", exactPipeline); err != nil {
+	if r.c, err = bed.For(ctx, dir, *binary, "exact.yaml", exactPipeline); err != nil {
 		return err
 	}
 	report, err := r.foreign(ctx, *seed)
-	if err = errors.Join(err, r.c.close()); err != nil {
+	if err = errors.Join(err, r.c.Close()); err != nil {
 		return err
 	}
 	return done(printReport(report, report.good()))
@@ -77,10 +78,10 @@ func foreign(ctx context.Context, args []string) error {
 // foreign lets Python produce for a running worker, and compares.
 func (r *exactRun) foreign(ctx context.Context, seed uint64) (*foreignReport, error) {
 	began := time.Now()
-	if err := r.c.createTopic(ctx, "metrics", foreignPartitions); err != nil {
+	if err := r.c.CreateTopic(ctx, "metrics", foreignPartitions); err != nil {
 		return nil, err
 	}
-	if _, err := r.c.addWorker(ctx, "worker-0"); err != nil {
+	if _, err := r.c.AddWorker(ctx, "worker-0"); err != nil {
 		return nil, err
 	}
 	told, err := r.produceForeign(ctx, seed)
@@ -88,7 +89,7 @@ func (r *exactRun) foreign(ctx context.Context, seed uint64) (*foreignReport, er
 		return nil, err
 	}
 	progress("%d events are produced, and %d that were aborted; waiting until everything is read", told.Events, told.Aborted)
-	o, err := oracle.New(ctx, r.c.dir, map[string]any{
+	o, err := oracle.New(ctx, r.c.Dir, map[string]any{
 		"events": r.file, "partitions": foreignPartitions, "size": 10_000, "out_of_order": 2000, "lateness": 60_000, "threshold": 990, "hold": 20_000,
 	}, "rollups.sql", "transitions.sql")
 	if err != nil {
@@ -117,20 +118,20 @@ func (r *exactRun) produceForeign(ctx context.Context, seed uint64) (t told, err
 	if err != nil {
 		return t, err
 	}
-	script := filepath.Join(r.c.dir, "foreign.py")
+	script := filepath.Join(r.c.Dir, "foreign.py")
 	if err := os.WriteFile(script, foreignProducer, 0o600); err != nil {
 		return t, err
 	}
 	progress("confluent-kafka for Python produces %d events", r.events)
-	cmd := exec.CommandContext(ctx, python, script, strings.Join(r.c.kafka.Brokers(), ","), "metrics",
-		strconv.Itoa(foreignPartitions), strconv.FormatInt(r.events, 10), strconv.FormatUint(seed, 10), r.c.dir)
+	cmd := exec.CommandContext(ctx, python, script, strings.Join(r.c.Kafka.Brokers(), ","), "metrics",
+		strconv.Itoa(foreignPartitions), strconv.FormatInt(r.events, 10), strconv.FormatUint(seed, 10), r.c.Dir)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Run(); err != nil {
 		return t, fmt.Errorf("produce with Python: %w: %s", err, said.String())
 	}
-	r.file = filepath.Join(r.c.dir, "expected.jsonl")
-	data, err := os.ReadFile(filepath.Join(r.c.dir, "summary.json"))
+	r.file = filepath.Join(r.c.Dir, "expected.jsonl")
+	data, err := os.ReadFile(filepath.Join(r.c.Dir, "summary.json"))
 	if err != nil {
 		return t, err
 	}
@@ -138,16 +139,16 @@ func (r *exactRun) produceForeign(ctx context.Context, seed uint64) (t told, err
 }
 
 // awaitForeign waits until all is read and decided.
-func (r *exactRun) awaitForeign(ctx context.Context, o *oracle.Oracle) ([]task, error) {
+func (r *exactRun) awaitForeign(ctx context.Context, o *oracle.Oracle) ([]bed.Task, error) {
 	var end []struct{ Mark int64 }
 	if err := o.Query(ctx, "SELECT mark FROM final_mark", &end); err != nil {
 		return nil, err
 	}
-	wanted := []want{{"exact", "fold", foreignPartitions}, {"exact", "merge", exactMerges}, {"archive.metrics", "archive", foreignPartitions}}
-	return r.c.await(ctx, time.Minute, wanted, func(all []task) bool { return reached(all, time.UnixMilli(end[0].Mark)) })
+	wanted := []bed.Want{{Pipeline: "exact", Stage: "fold", Tasks: foreignPartitions}, {Pipeline: "exact", Stage: "merge", Tasks: exactMerges}, {Pipeline: "archive.metrics", Stage: "archive", Tasks: foreignPartitions}}
+	return r.c.Await(ctx, time.Minute, wanted, func(all []bed.Task) bool { return reached(all, time.UnixMilli(end[0].Mark)) })
 }
 
-func (r *exactRun) compareForeign(ctx context.Context, o *oracle.Oracle, tasks []task, t told) (*foreignReport, error) {
+func (r *exactRun) compareForeign(ctx context.Context, o *oracle.Oracle, tasks []bed.Task, t told) (*foreignReport, error) {
 	var exact exactReport
 	exact.Ledger = map[string]any{}
 	err := errors.Join(r.compareRollups(ctx, o, &exact), r.compareTransitions(ctx, o, &exact), r.compareLedger(ctx, o, tasks, &exact))
@@ -175,7 +176,7 @@ func (r *exactRun) compareForeign(ctx context.Context, o *oracle.Oracle, tasks [
 }
 
 // ledgerOf adds up the ledgers of a stage.
-func ledgerOf(tasks []task, pipeline, stage string) map[string]int64 {
+func ledgerOf(tasks []bed.Task, pipeline, stage string) map[string]int64 {
 	sum := map[string]int64{}
 	for _, t := range tasks {
 		if t.Pipeline != pipeline || t.Stage != stage {
@@ -224,7 +225,7 @@ func readDead(r io.Reader) (map[string]deadRecord, error) {
 
 // compareDeadLetters compares place, reason and bytes of every dead letter.
 func (r *exactRun) compareDeadLetters(ctx context.Context) (e equality, err error) {
-	file, err := os.Open(filepath.Join(r.c.dir, "dead.jsonl"))
+	file, err := os.Open(filepath.Join(r.c.Dir, "dead.jsonl"))
 	if err != nil {
 		return e, err
 	}
@@ -233,7 +234,7 @@ func (r *exactRun) compareDeadLetters(ctx context.Context) (e equality, err erro
 	if err != nil {
 		return e, err
 	}
-	text, err := r.c.run(ctx, "dlq", "ls", "--pipeline", "exact", "--topic", "metrics", "-o", "jsonl")
+	text, err := r.c.Run(ctx, "dlq", "ls", "--pipeline", "exact", "--topic", "metrics", "-o", "jsonl")
 	if err != nil {
 		return e, err
 	}

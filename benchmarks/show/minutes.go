@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 	"github.com/tidewatch/tidewatch/internal/chromium"
 )
 
@@ -278,7 +279,7 @@ func (m *minutesRun) acrossCut(ctx context.Context) error {
 		var p struct {
 			CompleteThrough *time.Time `json:"complete_through"`
 		}
-		err := getJSON(ctx, "http://"+m.listen+"/api/v2/pipelines/host-cpu", &p)
+		err := bed.GetJSON(ctx, "http://"+m.listen+"/api/v2/pipelines/host-cpu", &p)
 		return p.CompleteThrough != nil && !p.CompleteThrough.Before(to), err
 	})
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 )
 
 // onPage is what the browser has to show, as expressions of its language.
@@ -102,7 +104,7 @@ func (m *minutesRun) applyChange(ctx context.Context) error {
 	}
 	var now struct{ Instance string }
 	err := errors.Join(
-		getJSON(ctx, m.address("/api/v2/pipelines/host-cpu"), &now),
+		bed.GetJSON(ctx, m.address("/api/v2/pipelines/host-cpu"), &now),
 		m.page.Go(ctx, m.address("/pipelines/host-cpu")),
 		m.page.Wait(ctx, shows(now.Instance)),
 	)
@@ -163,7 +165,7 @@ func (m *minutesRun) sendNotEvents(ctx context.Context) error {
 	}
 	return poll(ctx, time.Minute, "dead letters are listed", func() (bool, error) {
 		var page struct{ Items []json.RawMessage }
-		err := getJSON(ctx, m.address("/api/v2/dead-letters"), &page)
+		err := bed.GetJSON(ctx, m.address("/api/v2/dead-letters"), &page)
 		return len(page.Items) >= len(notEvents), err
 	})
 }

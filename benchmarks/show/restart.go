@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
@@ -42,11 +43,11 @@ func restart(ctx context.Context, args []string) error {
 		return err
 	}
 	pipeline := bytes.Replace(exactPipeline, []byte("snapshot: 5s"), []byte("snapshot: 2s"), 1)
-	if r.c, err = clusterFor(ctx, dir, *binary, "exact.yaml", pipeline); err != nil {
+	if r.c, err = bed.For(ctx, dir, *binary, "exact.yaml", pipeline); err != nil {
 		return err
 	}
 	report, err := r.killOnce(ctx)
-	if err = errors.Join(err, r.c.close()); err != nil {
+	if err = errors.Join(err, r.c.Close()); err != nil {
 		return err
 	}
 	return done(printReport(report, report.good() && report.Refetched <= report.Allowed))
@@ -55,10 +56,10 @@ func restart(ctx context.Context, args []string) error {
 // killOnce kills the only worker when 95 of 100 events are produced.
 func (r *exactRun) killOnce(ctx context.Context) (*restartReport, error) {
 	began := time.Now()
-	if err := r.c.createTopic(ctx, "metrics", exactPartitions); err != nil {
+	if err := r.c.CreateTopic(ctx, "metrics", exactPartitions); err != nil {
 		return nil, err
 	}
-	w, err := r.c.addWorker(ctx, "worker-0")
+	w, err := r.c.AddWorker(ctx, "worker-0")
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func (r *exactRun) killOnce(ctx context.Context) (*restartReport, error) {
 	case err := <-produced:
 		return nil, fmt.Errorf("the producer ended early: %w", err)
 	}
-	w.kill()
+	w.Kill()
 	r.kills++
 	out := &restartReport{KilledAt: r.pauseAt}
 	if out.Snapshot, err = r.snapshots(ctx); err != nil {
@@ -77,7 +78,7 @@ func (r *exactRun) killOnce(ctx context.Context) (*restartReport, error) {
 	}
 	out.Allowed = r.pauseAt - out.Snapshot + 100_000
 	progress("killed at %d; the newest snapshots cover %d", r.pauseAt, out.Snapshot)
-	if err := w.start(ctx); err != nil {
+	if err := w.Start(ctx); err != nil {
 		return nil, err
 	}
 	close(r.resume)
@@ -100,7 +101,7 @@ func (r *exactRun) killOnce(ctx context.Context) (*restartReport, error) {
 
 // snapshots adds up the offsets of the snapshots that the rows of the first stage name.
 func (r *exactRun) snapshots(ctx context.Context) (sum int64, err error) {
-	conn, err := pgx.Connect(ctx, r.c.postgres.DSN("tidewatch"))
+	conn, err := pgx.Connect(ctx, r.c.Postgres.DSN("tidewatch"))
 	if err != nil {
 		return 0, err
 	}

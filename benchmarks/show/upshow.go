@@ -18,6 +18,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 )
 
 // upReport is the line that show-up prints.
@@ -43,7 +45,7 @@ func newUpRun(ctx context.Context, binary, dir string) (*upRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &upRun{binary: path, dir: dir, data: filepath.Join(dir, "data"), listen: freeAddress(ctx), kafka: freeAddress(ctx)}, nil
+	return &upRun{binary: path, dir: dir, data: filepath.Join(dir, "data"), listen: bed.FreeAddress(ctx), kafka: bed.FreeAddress(ctx)}, nil
 }
 
 // up shows that the whole product survives kill -9 on its folder.
@@ -223,7 +225,7 @@ func (u *upRun) caughtUp(ctx context.Context, r *upReport) (bool, error) {
 			Ledger map[string]int64 `json:"ledger"`
 		} `json:"pipelines"`
 	}
-	if err := getJSON(ctx, "http://"+u.listen+"/api/v2/status", &status); err != nil {
+	if err := bed.GetJSON(ctx, "http://"+u.listen+"/api/v2/status", &status); err != nil {
 		return false, err
 	}
 	for _, p := range status.Pipelines {
