@@ -148,6 +148,35 @@ func TestQuietTasksForgetTicks(t *testing.T) {
 	})
 }
 
+// TestNobodyIsIdleWhileNoBrokerAnswers: in an outage of the brokers a partition that has been read to its end is not idle:
+// what producers hold back meanwhile is not late, and its time is not added once the brokers are back.
+func TestNobodyIsIdleWhileNoBrokerAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newRekeyed(1)
+		h.idle = 20 * time.Second
+		p := h.start(nil)
+		for source, log := range h.logs {
+			for _, e := range log {
+				h.world.Append(streamtest.LogID{Topic: "events", Partition: int32(source)}, e.message())
+			}
+		}
+		p.live(t, 5*time.Second)
+		h.world.Silence(true)
+		p.live(t, 10*time.Minute)
+		h.world.Silence(false)
+		p.live(t, 10*time.Second)
+		if n := h.ticks.len(); n > 0 {
+			t.Errorf("%d ticks, though no partition was seen to be idle for 20 s", n)
+		}
+		p.live(t, time.Minute)
+		p.life.Kill()
+		p.stop()
+		if n := h.ticks.len(); n == 0 {
+			t.Error("no tick though nothing comes for a minute: the test tests nothing")
+		}
+	})
+}
+
 // longest is the most control records that a row has listed.
 func (c *claimedTicks) longest() int {
 	c.mu.Lock()

@@ -112,6 +112,9 @@ func (t *task) close(cancel context.CancelCauseFunc, cause error) error {
 func (t *task) take(ctx context.Context, in *stream.Input) error {
 	t.end = in.End
 	now := t.deps.Clock.Now()
+	if in.End < 0 {
+		t.lastData = now // idle is who is known to have read everything; while no broker answers nobody knows
+	}
 	if in.Next > in.From {
 		t.lastData = now
 		t.deps.Observer.Fetched(t.id, in.Next-in.From)

@@ -252,11 +252,25 @@ func outage(t *testing.T, brokers []string, topic string, away, back func()) {
 	for !strings.Contains(log.String(), "fetching is interrupted") {
 		g.read(t, r)
 	}
+	for { // where the log ends is known from the broker only
+		if in, err := r.Read(testContext(t)); err != nil {
+			t.Fatal(err)
+		} else if in.End < 0 {
+			break
+		}
+	}
 	back()
 	produce(t, newProducer(t, brokers), topic, 0, numbered(10, 10)...)
 	g.until(t, r, 20)
 	if !slices.Equal(g.values, numbered(0, 20)) {
 		t.Fatal(g.values)
+	}
+	for {
+		if in, err := r.Read(testContext(t)); err != nil {
+			t.Fatal(err)
+		} else if in.End == 20 {
+			break
+		}
 	}
 	for !strings.Contains(log.String(), "fetching again") {
 		g.read(t, r)

@@ -227,5 +227,6 @@ func (l *lane) receive(f *feed, rp *kmsg.FetchResponseTopicPartition, size int) 
 		l.park(f, err)
 		return
 	}
+	f.p.heard.Store(max(f.p.heard.Load(), l.sent.UnixNano()))
 	f.p.deliver(f, c, rp.LastStableOffset)
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -18,6 +19,7 @@ type partition struct {
 
 	records, bytes atomic.Int64 // fetched since the start
 	end            atomic.Int64 // last stable offset as the broker last said, -1 unknown; written under mu
+	heard          atomic.Int64 // when the newest fetch was sent that the broker has answered, in nanoseconds
 
 	// limits returns the bytes that one fetch asks for, and those that a shared ring keeps; dispatch hands a feed that
 	// is busy from now on to a fetcher.
@@ -170,6 +172,19 @@ func (p *partition) learnEnd(end int64) {
 	if end > p.end.Load() {
 		p.end.Store(end)
 	}
+}
+
+// heardFor is how long an answer of the broker says where the log ends. It is many times the distance of requests at the
+// end, and little against the time after which a partition counts as idle.
+const heardFor = 2 * time.Second
+
+// endAt is the end of the log, -1 if no broker has confirmed it lately: while none answers, what was read is all that is
+// known, and not all that there is.
+func (p *partition) endAt(now time.Time) int64 {
+	if now.UnixNano()-p.heard.Load() > int64(heardFor) {
+		return -1
+	}
+	return p.end.Load()
 }
 
 // fail ends the feed: its readers get the error once they have read what was fetched before.

@@ -84,6 +84,9 @@ func (r *Reader) Read(ctx context.Context) (*stream.Input, error) {
 		}
 	}
 	r.in.Next, r.in.End = r.pos, r.p.end.Load()
+	if r.in.Next == r.in.From {
+		r.in.End = r.p.endAt(r.clock.Now())
+	}
 	return &r.in, nil
 }
 

@@ -77,6 +77,13 @@ func (s *Source) Open(_ context.Context, p stream.Partition, offset int64, d str
 	return r, s.l.call("open", func() error { return nil })
 }
 
+// Silence lets no broker answer any more, or lets them answer again.
+func (w *World) Silence(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.silent = on
+}
+
 type reader struct {
 	s       *Source
 	log     LogID
@@ -107,6 +114,9 @@ func (r *reader) read() (*stream.Input, error) {
 	defer w.mu.Unlock()
 	end := int64(len(w.mu.logs[r.log]))
 	r.batch.Reset()
+	if w.mu.silent {
+		return &stream.Input{Batch: r.batch, From: r.next, Next: r.next, End: -1}, nil
+	}
 	in := &stream.Input{Batch: r.batch, From: r.next, Next: min(r.next+rows, end), End: end}
 	for i := in.From; i < in.Next; i++ {
 		m := w.mu.logs[r.log][i]

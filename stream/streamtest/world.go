@@ -29,6 +29,7 @@ type World struct {
 		live      map[string]LiveValue
 		timeline  int64
 		logs      map[LogID][]stream.Message
+		silent    bool // no broker answers: nothing can be read, and where the logs end is unknown
 		violation error
 		waited    bool
 		delayed   []func() // effects of calls that were given up, run before later calls
