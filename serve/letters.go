@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -18,6 +19,7 @@ const (
 func listLetters(ctx context.Context, s *Server, c *call) (reply, error) {
 	f := LetterFilter{
 		Pipeline: c.text("pipeline"), Topic: c.text("topic"), Reason: c.text("reason"), Cursor: c.text("cursor"),
+		Kinds:  chosen(c, "kind", LetterKinds(), nil),
 		States: letterStates(c), Limit: c.number("limit", 50, maxLetters), Budget: letterBudget,
 	}
 	if err := c.mistakes(); err != nil {
@@ -26,7 +28,9 @@ func listLetters(ctx context.Context, s *Server, c *call) (reply, error) {
 	page, err := s.c.Log.Letters(ctx, f)
 	list := LetterList{Items: []LetterInfo{}, NextCursor: page.Cursor, Scanned: page.Scanned, OnTopic: page.OnTopic}
 	for i := range page.Items {
-		list.Items = append(list.Items, letterInfo(&page.Items[i]))
+		info := letterInfo(&page.Items[i])
+		info.Rejections = withoutDetails(info.Rejections)
+		list.Items = append(list.Items, info)
 	}
 	return reply{body: list}, err
 }
@@ -56,7 +60,7 @@ func letterStates(c *call) (states []LetterState) {
 func letterInfo(l *Letter) LetterInfo {
 	first := &l.Rejections[0]
 	info := LetterInfo{
-		ID: first.ID, Pipeline: first.Pipeline, Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Reason: first.Reason, Timestamp: l.Timestamp,
+		ID: first.ID, Pipeline: first.Pipeline, Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Kind: first.Kind, Reason: first.Reason, Timestamp: l.Timestamp,
 		Size: l.Size, Preview: preview(l.Raw), State: l.State, Handled: l.Handled, Rejections: l.Rejections,
 	}
 	for i := range l.Rejections {
@@ -65,6 +69,15 @@ func letterInfo(l *Letter) LetterInfo {
 		}
 	}
 	return info
+}
+
+// withoutDetails is for lists: a stack is long.
+func withoutDetails(rejections []LetterRejection) []LetterRejection {
+	short := slices.Clone(rejections)
+	for i := range short {
+		short[i].Detail = ""
+	}
+	return short
 }
 
 // preview is the beginning of a value; bytes that are no UTF-8 are shown as such.

@@ -26,6 +26,8 @@ func specialSchema(t reflect.Type) object {
 		return object{"type": "string", "enum": textsOf(alerts.States())}
 	case reflect.TypeFor[alerts.Severity]():
 		return object{"type": "string", "enum": textsOf(alerts.Severities())}
+	case reflect.TypeFor[LetterKind]():
+		return object{"type": "string", "enum": textsOf(LetterKinds())}
 	case reflect.TypeFor[LetterState]():
 		return object{"type": "string", "enum": textsOf(LetterStates())}
 	case reflect.TypeFor[Role]():

@@ -331,6 +331,7 @@ func letterRoutes() []route {
 			Params: []param{
 				{Name: "pipeline", Kind: "string", About: "Pipeline that rejected the record."},
 				{Name: "topic", Kind: "string", About: "Topic that the record came from."},
+				{Name: "kind", Kind: "string", Repeat: true, Values: textsOf(LetterKinds()), About: "What the letter is about; all kinds if nothing is said."},
 				{Name: "reason", Kind: "string", About: "A part of the reason."},
 				{
 					Name: "state", Kind: "string", Repeat: true, Values: append(textsOf(LetterStates()), handledLetters, allLetters), Default: string(LetterOpen),

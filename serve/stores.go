@@ -107,7 +107,8 @@ type LogEntry struct {
 // LetterFilter chooses records with dead letters, those with the newest letters first.
 type LetterFilter struct {
 	Pipeline, Topic string
-	Reason          string // a part of it
+	Reason          string       // a part of it
+	Kinds           []LetterKind // none are all
 	States          []LetterState
 	Cursor          string // "" is the end of the topic
 	Limit           int    // records that pass

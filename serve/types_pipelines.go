@@ -1,6 +1,10 @@
 package serve
 
-import "time"
+import (
+	"time"
+
+	"github.com/tidewatch/tidewatch/stream"
+)
 
 // PipelineList is the body of the list of pipelines.
 type PipelineList struct {
@@ -117,6 +121,17 @@ const (
 // LetterStates lists all states.
 func LetterStates() []LetterState { return []LetterState{LetterOpen, LetterRetried, LetterDropped} }
 
+// LetterKind is what a dead letter is about: a name of a stream.LetterKind.
+type LetterKind string
+
+// LetterKinds lists all kinds.
+func LetterKinds() (kinds []LetterKind) {
+	for _, k := range stream.LetterKinds() {
+		kinds = append(kinds, LetterKind(k.String()))
+	}
+	return kinds
+}
+
 // LetterHandling is what was done about a rejected record, and by whom.
 type LetterHandling struct {
 	State  LetterState `json:"state"`
@@ -130,23 +145,26 @@ type LetterHandling struct {
 type LetterRejection struct {
 	ID       string          `json:"id" doc:"PARTITION-OFFSET of the letter on tidewatch.dead-letters."`
 	Pipeline string          `json:"pipeline"`
+	Kind     LetterKind      `json:"kind" doc:"rejected: the record does not decode or fails validation; quarantined: no step can process it; parked: a row that its output refuses for good."`
 	Reason   string          `json:"reason"`
+	Detail   string          `json:"detail,omitempty" doc:"More about the reason: the stack of a panic, the answer of a server. Only of one record."`
 	Written  time.Time       `json:"written"`
 	Handled  *LetterHandling `json:"handled,omitempty"`
 }
 
-// LetterInfo is a record that did not decode or failed validation, with all pipelines that rejected it.
+// LetterInfo is what one or more dead letters are about, with all pipelines that wrote one.
 type LetterInfo struct {
-	ID        string    `json:"id" doc:"PARTITION-OFFSET of its first letter on tidewatch.dead-letters; that of any of its letters names it."`
-	Pipeline  string    `json:"pipeline" doc:"That of the first of rejections."`
-	Topic     string    `json:"topic"`
-	Partition int32     `json:"partition"`
-	Offset    int64     `json:"offset"`
-	Reason    string    `json:"reason" doc:"That of the first of rejections."`
-	Timestamp string    `json:"timestamp" doc:"The broker's, of the record."`
-	Written   time.Time `json:"written" doc:"When the newest of its letters was written."`
-	Size      int       `json:"size" doc:"Bytes of the record's value."`
-	Preview   string    `json:"preview" doc:"The first 200 characters of the value."`
+	ID        string     `json:"id" doc:"PARTITION-OFFSET of its first letter on tidewatch.dead-letters; that of any of its letters names it."`
+	Pipeline  string     `json:"pipeline" doc:"That of the first of rejections."`
+	Topic     string     `json:"topic"`
+	Partition int32      `json:"partition"`
+	Offset    int64      `json:"offset"`
+	Kind      LetterKind `json:"kind" doc:"That of the first of rejections."`
+	Reason    string     `json:"reason" doc:"That of the first of rejections."`
+	Timestamp string     `json:"timestamp" doc:"The broker's, of the record."`
+	Written   time.Time  `json:"written" doc:"When the newest of its letters was written."`
+	Size      int        `json:"size" doc:"Bytes of the record's value."`
+	Preview   string     `json:"preview" doc:"The first 200 characters of the value."`
 
 	State      LetterState       `json:"state" doc:"open until something was done about every rejection."`
 	Handled    *LetterHandling   `json:"handled,omitempty" doc:"What was done last; nothing if the record is open."`

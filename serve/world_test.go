@@ -267,8 +267,8 @@ func (w *world) letter(offset int64) Letter {
 	return Letter{
 		Topic: "metrics", Incarnation: "a", Offset: offset + 1000, Timestamp: "2026-11-24T21:00:00Z", Key: []byte("web-7"), Raw: []byte("x\xff"), Size: 2,
 		State: LetterOpen, Rejections: []LetterRejection{
-			{ID: fmt.Sprintf("0-%d", offset), Pipeline: "host-cpu", Reason: "invalid_json: unexpected 'x' at byte 0", Written: nine},
-			{ID: fmt.Sprintf("0-%d", offset+1), Pipeline: "host-memory", Reason: "invalid_json: unexpected 'x' at byte 0", Written: nine.Add(time.Second)},
+			{ID: fmt.Sprintf("0-%d", offset), Pipeline: "host-cpu", Kind: "rejected", Reason: "invalid_json: unexpected 'x' at byte 0", Written: nine},
+			{ID: fmt.Sprintf("0-%d", offset+1), Pipeline: "host-memory", Kind: "quarantined", Reason: "panic: index out of range [7] with length 7", Detail: "goroutine 41 [running]:", Written: nine.Add(time.Second)},
 		},
 	}
 }

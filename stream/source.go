@@ -40,11 +40,13 @@ type Input struct {
 	End      int64      // end of the log as the broker last said (last stable offset), -1 if unknown
 }
 
-// Rejected is a record that does not decode or fails validation: a dead letter.
+// Rejected is a record that was set aside, and why: it becomes a dead letter. A reader's are LetterRejected.
 type Rejected struct {
+	Kind      LetterKind
 	Offset    int64
 	Timestamp Time // the broker's
 	Reason    string
+	Detail    string // more about the reason: the stack of a panic, the answer of a server; a letter may cut it
 	Key, Raw  []byte // valid until the next Read
 }
 

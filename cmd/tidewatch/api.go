@@ -143,7 +143,10 @@ func noRecord(err error) error {
 
 // Letters implements serve.Log.
 func (v logView) Letters(ctx context.Context, f serve.LetterFilter) (serve.LetterPage, error) {
-	filter := &deadFilter{f.Pipeline, f.Topic, f.Reason}
+	filter := &deadFilter{pipeline: f.Pipeline, topic: f.Topic, reason: f.Reason}
+	for _, k := range f.Kinds {
+		filter.kinds = append(filter.kinds, string(k))
+	}
 	page, err := sinkkafka.DeadRecordsBefore(ctx, v.config, sinkkafka.Backwards{
 		Cursor: f.Cursor, Limit: f.Limit, Budget: f.Budget,
 		Passes: func(d *sinkkafka.DeadRecord) bool {
@@ -174,7 +177,7 @@ func letterOf(d *sinkkafka.DeadRecord) serve.Letter {
 	for i := range d.Rejections {
 		r := &d.Rejections[i]
 		l.Rejections = append(l.Rejections, serve.LetterRejection{
-			ID: r.ID.String(), Pipeline: r.Pipeline, Reason: r.Reason, Written: r.Written, Handled: handlingOf(r.Handled),
+			ID: r.ID.String(), Pipeline: r.Pipeline, Kind: serve.LetterKind(r.Kind), Reason: r.Reason, Detail: r.Detail, Written: r.Written, Handled: handlingOf(r.Handled),
 		})
 	}
 	return l

@@ -16,19 +16,44 @@ import (
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// deadFilter chooses rejected records: by their topic, and by one rejection that fits.
-type deadFilter struct{ pipeline, topic, reason string }
+// deadFilter chooses what dead letters are about: by the topic, and by one letter that fits.
+type deadFilter struct {
+	kinds                   []string // none are all
+	pipeline, topic, reason string
+}
 
 func (f *deadFilter) passes(d *sinkkafka.DeadRecord) bool {
 	return (f.topic == "" || f.topic == d.Topic) && slices.ContainsFunc(d.Rejections, func(r sinkkafka.Rejection) bool {
-		return (f.pipeline == "" || f.pipeline == r.Pipeline) && strings.Contains(r.Reason, f.reason)
+		return (len(f.kinds) == 0 || slices.Contains(f.kinds, r.Kind)) && (f.pipeline == "" || f.pipeline == r.Pipeline) && strings.Contains(r.Reason, f.reason)
 	})
 }
 
 func (f *deadFilter) flags(c *cobra.Command) {
+	c.Flags().StringSliceVar(&f.kinds, "kind", nil, "kinds: "+strings.Join(kindNames(), ", ")+"; default all")
 	c.Flags().StringVar(&f.pipeline, "pipeline", "", "pipeline that rejected the record")
 	c.Flags().StringVar(&f.topic, "topic", "", "topic that the record came from")
 	c.Flags().StringVar(&f.reason, "reason", "", "a part of the reason")
+}
+
+// check refuses unknown words.
+func (f *deadFilter) check() error {
+	for _, k := range f.kinds {
+		if !slices.Contains(kindNames(), k) {
+			return fail(exitUsage, fmt.Errorf("--kind %s: there are %s", k, strings.Join(kindNames(), ", ")))
+		}
+	}
+	return nil
+}
+
+func (f *deadFilter) empty() bool {
+	return len(f.kinds) == 0 && f.pipeline == "" && f.topic == "" && f.reason == ""
+}
+
+func kindNames() (names []string) {
+	for _, k := range stream.LetterKinds() {
+		names = append(names, k.String())
+	}
+	return names
 }
 
 // deadStates are the words of --state.
@@ -99,7 +124,17 @@ func deadRowOf(d *sinkkafka.DeadRecord) deadRow {
 // named reports whether the record is meant by id.
 func named(d *sinkkafka.DeadRecord, id string) bool { return d.Place() == id || d.Has(id) }
 
-// cells are the pipelines that rejected the record, and why: a reason that all have is said once.
+// kindsOf are the kinds of a record's letters: two pipelines may find different faults with it.
+func kindsOf(d *sinkkafka.DeadRecord) string {
+	var kinds []string
+	for _, r := range d.Rejections {
+		kinds = append(kinds, r.Kind)
+	}
+	slices.Sort(kinds)
+	return strings.Join(slices.Compact(kinds), ",")
+}
+
+// deadCells are the pipelines that rejected the record, and why: a reason that all have is said once.
 func deadCells(d *sinkkafka.DeadRecord) (pipelines, reasons string) {
 	var names, all []string
 	same := true
@@ -114,7 +149,7 @@ func deadCells(d *sinkkafka.DeadRecord) (pipelines, reasons string) {
 }
 
 func (a *app) listDead(ctx context.Context, f *deadFilter, states []string) error {
-	if err := a.checkOutput(); err != nil {
+	if err := errors.Join(a.checkOutput(), f.check()); err != nil {
 		return err
 	}
 	for _, s := range states {
@@ -130,11 +165,11 @@ func (a *app) listDead(ctx context.Context, f *deadFilter, states []string) erro
 	if err != nil {
 		return deadError(err)
 	}
-	l := &listing{columns: []string{"id", "record", "pipelines", "timestamp", "state", "reason"}}
+	l := &listing{columns: []string{"id", "record", "kind", "pipelines", "timestamp", "state", "reason"}}
 	for _, d := range all {
 		if row := deadRowOf(d); f.passes(d) && inState(states, row.State) {
 			pipelines, reasons := deadCells(d)
-			l.add(row, row.ID.String(), d.Place(), pipelines, d.Timestamp, row.State, reasons)
+			l.add(row, row.ID.String(), d.Place(), kindsOf(d), pipelines, d.Timestamp, row.State, reasons)
 		}
 	}
 	return a.print(l)
@@ -194,7 +229,10 @@ func (a *app) tellDead(d *sinkkafka.DeadRecord) {
 	}
 	fmt.Fprintf(a.out, "state      %s\n", d.State())
 	for _, r := range d.Rejections {
-		fmt.Fprintf(a.out, "pipeline   %s: %s (%s)\n", r.Pipeline, r.Reason, r.ID)
+		fmt.Fprintf(a.out, "pipeline   %s: %s: %s (%s)\n", r.Pipeline, r.Kind, r.Reason, r.ID)
+		for line := range strings.Lines(r.Detail) {
+			fmt.Fprintf(a.out, "           %s\n", strings.TrimRight(line, "\r\n"))
+		}
 		if h := r.Handled; h != nil {
 			fmt.Fprintf(a.out, "%-10s by %s at %s %s\n", h.State, h.By, h.At.Format(time.RFC3339), strings.TrimSpace(h.SentTo+" "+h.Note))
 		}

@@ -58,14 +58,14 @@ func (a *app) dlqHandle(state string) *cobra.Command {
 
 // check refuses what does not say which letters.
 func (f *handleFlags) check() error {
-	filtered := f.filter != deadFilter{}
+	filtered := !f.filter.empty()
 	switch {
 	case len(f.ids) == 0 && !filtered && !f.all:
-		return fail(exitUsage, fmt.Errorf("%s what? name records, choose them by --pipeline, --topic or --reason, or say --all", f.verb))
+		return fail(exitUsage, fmt.Errorf("%s what? name records, choose them by --kind, --pipeline, --topic or --reason, or say --all", f.verb))
 	case len(f.ids) > 0 && f.all:
 		return fail(exitUsage, errors.New("give ids or --all"))
 	}
-	return nil
+	return f.filter.check()
 }
 
 // deadRecord is a rejected record, and what became of it now.

@@ -4,14 +4,13 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// DeadLetterTopic takes the records that do not decode or fail validation. The value of a dead letter is the value of the
+// DeadLetterTopic takes the records that do not decode or fail validation, or that no step can process. The value of a dead letter is the value of the
 // record, byte for byte, the key its key; headers say the rest (see the package comment).
 const DeadLetterTopic = "tidewatch.dead-letters"
 
@@ -21,16 +20,19 @@ const (
 	headerTopic       = "tidewatch.topic"
 	headerIncarnation = "tidewatch.incarnation"
 	headerPartition   = "tidewatch.partition"
+	headerKind        = "tidewatch.kind"
 	headerReason      = "tidewatch.reason"
+	headerDetail      = "tidewatch.detail"
 	headerTimestamp   = "tidewatch.timestamp"
 	headerSize        = "tidewatch.size"
 )
 
-// wholeBytes is the longest key and value that are kept whole, and a reason at most. A producer's batch, and a topic
-// without settings, take a million bytes; a longer record can be read at its place, which the headers tell.
+// wholeBytes is the longest key and value that are kept whole, and a reason and a detail at most. A producer's batch, and a
+// topic without settings, take a million bytes; a longer record can be read at its place, which the headers tell.
 const (
 	wholeBytes  = 900_000
 	reasonBytes = 4_000
+	detailBytes = 32_000
 )
 
 // DeadLetters writes the dead letters of one task. It has what engine.DeadLetters asks for: Write comes from the task's
@@ -65,10 +67,14 @@ func (d *DeadLetters) record(r *stream.Rejected) Record {
 	add(headerIncarnation, p.Incarnation)
 	add(headerPartition, strconv.Itoa(int(p.Number)))
 	add(HeaderOffset, strconv.FormatInt(r.Offset, 10))
-	add(headerReason, strings.ToValidUTF8(r.Reason[:min(len(r.Reason), reasonBytes)], ""))
+	add(headerKind, r.Kind.String())
+	add(headerReason, cut(r.Reason, reasonBytes))
+	if r.Detail != "" {
+		add(headerDetail, cut(r.Detail, detailBytes))
+	}
 	add(headerTimestamp, r.Timestamp.String())
 	add(HeaderTask, d.task.String())
-	add(HeaderPhase, "rejected")
+	add(HeaderPhase, r.Kind.String())
 	add(HeaderStep, "0")
 	add(HeaderIndex, "0")
 	key := slices.Clone(r.Key[:min(len(r.Key), wholeBytes/2)])

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/tidewatch/tidewatch/internal/testservers"
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -86,6 +88,33 @@ func TestDeadLettersComeBackAsTheyWere(t *testing.T) {
 			t.Fatalf("%+v", d)
 		}
 	})
+}
+
+func TestALetterSaysWhatItIsAbout(t *testing.T) {
+	e := newEnv(t, newCluster(t).ListenAddrs())
+	e.create(t, DeadLetterTopic, 1)
+	stack := "goroutine 7 [running]:\n" + strings.Repeat("operators/window.(*Fold).Process\n", 5000)
+	bury(t, e, "p", task,
+		stream.Rejected{Offset: 1, Reason: "invalid_json"},
+		stream.Rejected{Offset: 2, Kind: stream.LetterQuarantined, Reason: "panic: index out of range", Detail: stack, Raw: bytes.Repeat([]byte("x"), wholeBytes)})
+	ds := e.letters(t, "p")
+	if r := ds[0].Rejections[0]; r.Kind != "rejected" || r.Detail != "" {
+		t.Fatalf("%+v", r)
+	}
+	if r := ds[1].Rejections[0]; r.Kind != "quarantined" || len(r.Detail) != detailBytes || !strings.HasPrefix(stack, r.Detail) || ds[1].Size != wholeBytes {
+		t.Fatalf("%s, %d of detail, %d of value", r.Kind, len(r.Detail), ds[1].Size)
+	}
+}
+
+// Letters that were written before letters had kinds.
+func TestOldLettersAreAboutRejectedRecords(t *testing.T) {
+	d, handling := letter(&kgo.Record{Value: []byte("{broken"), Headers: []kgo.RecordHeader{
+		{Key: headerPipeline, Value: []byte("p")}, {Key: headerTopic, Value: []byte("in")}, {Key: headerPartition, Value: []byte("3")},
+		{Key: HeaderOffset, Value: []byte("5")}, {Key: headerReason, Value: []byte("invalid_json")}, {Key: HeaderPhase, Value: []byte("rejected")},
+	}})
+	if r := d.Rejections[0]; handling != nil || d.Place() != "in/3/5" || r.Kind != "rejected" || r.Reason != "invalid_json" {
+		t.Fatalf("%+v", d)
+	}
 }
 
 func TestDeletedDeadLetters(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidewatch/tidewatch/stream"
 )
 
 // DeadRecord is a rejected record: every pipeline that reads its topic may have written a letter about it. Readers return
@@ -27,7 +29,9 @@ type DeadRecord struct {
 type Rejection struct {
 	ID       LetterID  `json:"id"`
 	Pipeline string    `json:"pipeline"`
+	Kind     string    `json:"kind"` // a name of a stream.LetterKind; of a newer version of tidewatch perhaps
 	Reason   string    `json:"reason"`
+	Detail   string    `json:"detail,omitempty"` // the stack of a panic, the answer of a server
 	Written  time.Time `json:"written"`
 	Handled  *Handling `json:"handled,omitempty"` // nil if nothing was done
 
@@ -147,7 +151,7 @@ func (d *DeadRecord) id() recordID { return recordID{d.Topic, d.Incarnation, d.P
 // letter reads the headers; one that is missing leaves its field empty. handling is not nil if the record is a note, and no
 // letter.
 func letter(r *kgo.Record) (d *DeadRecord, handling *Handling) {
-	one := Rejection{ID: LetterID{r.Partition, r.Offset}, Written: r.Timestamp.UTC()}
+	one := Rejection{ID: LetterID{r.Partition, r.Offset}, Kind: stream.LetterRejected.String(), Written: r.Timestamp.UTC()} // old letters name no kind
 	d = &DeadRecord{Key: r.Key, Raw: r.Value, Size: len(r.Value), Partition: -1, Offset: -1}
 	for _, h := range r.Headers {
 		v := string(h.Value)
@@ -158,8 +162,12 @@ func letter(r *kgo.Record) (d *DeadRecord, handling *Handling) {
 			d.Topic = v
 		case headerIncarnation:
 			d.Incarnation = v
+		case headerKind:
+			one.Kind = v
 		case headerReason:
 			one.Reason = v
+		case headerDetail:
+			one.Detail = v
 		case headerTimestamp:
 			d.Timestamp = v
 		case headerPartition:

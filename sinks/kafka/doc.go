@@ -25,7 +25,10 @@
 // in headers
 //
 //	tidewatch.pipeline, tidewatch.topic, tidewatch.incarnation (the topic's id), tidewatch.partition, tidewatch.offset
+//	tidewatch.kind       rejected: it does not decode or fails validation; quarantined: no step can process it. Letters of
+//	                     old versions have no kind and are about rejected records
 //	tidewatch.reason     why it was rejected
+//	tidewatch.detail     more about the reason, if there is: the stack of a panic
 //	tidewatch.timestamp  the broker's, of the record; RFC 3339
 //	tidewatch.size       the length of the value, only where it was cut because no broker would take it whole
 //

@@ -41,9 +41,9 @@ type Handling struct {
 func HandlingRecords(d *DeadRecord, h Handling) (notes []Record) {
 	for i := range d.Rejections {
 		l := &d.Rejections[i]
-		all := []kgo.RecordHeader{{Key: headerHandled, Value: []byte(h.State)}, {Key: headerBy, Value: []byte(cut(h.By))}}
+		all := []kgo.RecordHeader{{Key: headerHandled, Value: []byte(h.State)}, {Key: headerBy, Value: []byte(cut(h.By, reasonBytes))}}
 		if h.Note != "" {
-			all = append(all, kgo.RecordHeader{Key: headerNote, Value: []byte(cut(h.Note))})
+			all = append(all, kgo.RecordHeader{Key: headerNote, Value: []byte(cut(h.Note, reasonBytes))})
 		}
 		if h.SentTo != "" {
 			all = append(all, kgo.RecordHeader{Key: headerSentTo, Value: []byte(h.SentTo)})
@@ -59,7 +59,8 @@ func HandlingRecords(d *DeadRecord, h Handling) (notes []Record) {
 	return notes
 }
 
-func cut(text string) string { return strings.ToValidUTF8(text[:min(len(text), reasonBytes)], "") }
+// cut is the beginning of a text, as UTF-8.
+func cut(text string, most int) string { return strings.ToValidUTF8(text[:min(len(text), most)], "") }
 
 // handlingOf reads a note; nil if the record is a letter.
 func handlingOf(r *kgo.Record) *Handling {
