@@ -164,6 +164,11 @@ func readTransition(body []byte) (pipelines.Transition, error) {
 // newSink opens one output of one task.
 func (s stores) newSink(_ context.Context, c pipelines.SinkConfig, t engine.TaskContext) (stream.Sink, error) {
 	s.refill.opened(c, t)
+	sink, err := s.openSink(c, t)
+	return disturbedSink(string(c.Kind), sink, err)
+}
+
+func (s stores) openSink(c pipelines.SinkConfig, t engine.TaskContext) (stream.Sink, error) {
 	switch {
 	case c.Kind == pipelines.RedisSink:
 		return s.redis.NewSink(redisSink(c, t))

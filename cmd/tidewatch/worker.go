@@ -115,6 +115,7 @@ func (w *worker) openStores(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	w.objects = disturbedObjects(w.objects)
 	if w.producer, err = sinkkafka.Open(sinkkafka.Config{Client: kafkaConfig(w.config.Kafka), Log: w.log, Linger: w.linger}); err != nil {
 		return fail(exitUsage, err)
 	}
@@ -208,7 +209,7 @@ func (w *worker) openSource(ctx context.Context) error {
 	k := kafka.Default()
 	k.Client, k.GroupID, k.WorkerID, k.Topics = kafkaConfig(w.config.Kafka), w.config.Kafka.Group, w.id, topics
 	k.Clock, k.Log = clock.System{}, w.log
-	if w.source, err = kafka.New(k); err != nil {
+	if w.source, err = kafka.New(disturbedGroup(k)); err != nil {
 		return fail(exitUsage, err)
 	}
 	w.closers = append(w.closers, w.source.Close)
@@ -216,7 +217,7 @@ func (w *worker) openSource(ctx context.Context) error {
 		return err
 	}
 	e.Source = w.source
-	w.runner = engine.NewRunner(e, plans)
+	w.runner = engine.NewRunner(disturbed(e), plans)
 	w.metrics.Watch(w.runner.Status)
 	return nil
 }
