@@ -3,6 +3,7 @@ package kafka
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,8 +24,10 @@ type Config struct {
 // Client is the producer of a worker. Safe for concurrent use. It repeats every record until the brokers have it, in order
 // and once (idempotence), however long they are away.
 type Client struct {
-	kgo  *kgo.Client
-	sent sync.Pool // of *sending
+	kgo     *kgo.Client
+	options []kgo.Opt // of any client of the cluster
+	codec   *codec    // of staged rows
+	sent    sync.Pool // of *sending
 
 	mu struct {
 		sync.Mutex
@@ -60,7 +63,12 @@ func Open(c Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure kafka producer: %w", err)
 	}
-	cl := &Client{kgo: k}
+	rows, err := newCodec()
+	if err != nil {
+		k.Close()
+		return nil, err
+	}
+	cl := &Client{kgo: k, options: slices.Clip(opts), codec: rows}
 	cl.mu.changed = make(chan struct{})
 	cl.sent.New = func() any {
 		s := &sending{}

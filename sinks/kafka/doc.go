@@ -17,6 +17,14 @@
 // Two records that agree in all five are the same row, so readers drop the later one. Live rows show an open window now and
 // then; they are absolute values: keep the one with the highest (offset, step) of each group and window.
 //
+// An output in transactions (TransactionSink) is there exactly once for readers with isolation.level=read_committed, after the
+// claim of its epoch, all rows of a task in one partition and in order. The transactional id is GROUP/TASK/STEP; a consumer
+// group of the same name holds how far the topic is complete, as metadata of the offset of the task's partition:
+//
+//	{"offset": 120, "step": 3, "rows": 7}   seven rows of this version, and all of versions before it
+//
+// Late events and dead letters that are not written so stay at least once.
+//
 // A window's row has its window, "time" and "window_end", before its columns.
 //
 // # Dead letters

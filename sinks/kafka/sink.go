@@ -26,7 +26,38 @@ type Sink struct {
 	w     *Writer
 	topic string
 	task  []byte
-	last  [stream.Partial + 1]numbering // by phase
+	names namer
+}
+
+// NewSink returns the sink of one task.
+func (c *Client) NewSink(task stream.TaskID, topic string) *Sink {
+	return &Sink{w: c.NewWriter(), topic: topic, task: []byte(task.String())}
+}
+
+// Write implements stream.Sink.
+func (s *Sink) Write(ctx context.Context, b *stream.Batch) error {
+	for i := range b.Len() {
+		name := s.names.name(b, i)
+		rec := Record{Topic: s.topic, Partition: -1, Value: appendRow(nil, b, i), Headers: name.headers(s.task)}
+		if err := s.w.Append(ctx, rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowName tells a row from all others of its task.
+type rowName struct {
+	phase stream.Phase
+	at    stream.Version // of an event: its own offset
+	index int64
+}
+
+// namer names the rows of one task. Rows of windows are numbered within their version, events within their record, both for
+// each phase by itself: so a row has the same numbers however the rows were cut into batches and wherever a replay began,
+// which is between two records.
+type namer struct {
+	last [stream.Partial + 1]numbering // by phase
 }
 
 // numbering counts the rows of one phase at one version.
@@ -35,44 +66,38 @@ type numbering struct {
 	next int64
 }
 
-// NewSink returns the sink of one task.
-func (c *Client) NewSink(task stream.TaskID, topic string) *Sink {
-	return &Sink{w: c.NewWriter(), topic: topic, task: []byte(task.String())}
-}
-
-// Write implements stream.Sink. Rows of windows are numbered within their version, events within their record, both for each
-// phase by itself: so a row has the same numbers however the rows were cut into batches and wherever a replay began,
-// which is between two records.
-func (s *Sink) Write(ctx context.Context, b *stream.Batch) error {
-	for i := range b.Len() {
-		rec := Record{Topic: s.topic, Partition: -1, Value: appendRow(nil, b, i), Headers: s.headers(b, i)}
-		if err := s.w.Append(ctx, rec); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Sink) headers(b *stream.Batch, i int) []kgo.RecordHeader {
+func (n *namer) name(b *stream.Batch, i int) rowName {
 	at := b.Version
 	if isEvent(b) {
 		at = stream.Version{Offset: b.Offset[i]}
 	}
-	n := &s.last[b.Phase]
-	if n.at != at {
-		*n = numbering{at: at}
+	last := &n.last[b.Phase]
+	if last.at != at {
+		*last = numbering{at: at}
 	}
+	last.next++
+	return rowName{phase: b.Phase, at: at, index: last.next - 1}
+}
+
+func (n *rowName) headers(task []byte) []kgo.RecordHeader {
 	h := []kgo.RecordHeader{
-		{Key: HeaderTask, Value: s.task},
-		{Key: HeaderPhase, Value: []byte(b.Phase.String())},
-		{Key: HeaderOffset, Value: strconv.AppendInt(nil, at.Offset, 10)},
-		{Key: HeaderStep, Value: strconv.AppendUint(nil, uint64(at.Step), 10)},
+		{Key: HeaderTask, Value: task},
+		{Key: HeaderPhase, Value: []byte(n.phase.String())},
+		{Key: HeaderOffset, Value: strconv.AppendInt(nil, n.at.Offset, 10)},
+		{Key: HeaderStep, Value: strconv.AppendUint(nil, uint64(n.at.Step), 10)},
 	}
-	if b.Phase != stream.Live { // which windows are shown, and when, depends on the clock
-		h = append(h, kgo.RecordHeader{Key: HeaderIndex, Value: strconv.AppendInt(nil, n.next, 10)})
+	if n.phase != stream.Live { // which windows are shown, and when, depends on the clock
+		h = append(h, kgo.RecordHeader{Key: HeaderIndex, Value: strconv.AppendInt(nil, n.index, 10)})
 	}
-	n.next++
 	return h
+}
+
+// version is the one from which on the row is there.
+func (n *rowName) version() stream.Version {
+	if n.phase == stream.Event || n.phase == stream.Late {
+		return stream.Version{Offset: n.at.Offset + 1}
+	}
+	return n.at
 }
 
 // isEvent says that the rows have event columns; the others belong to a window.

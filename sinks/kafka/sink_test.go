@@ -106,14 +106,15 @@ func TestNamesDoNotDependOnTheRun(t *testing.T) {
 			}
 		}
 		run := func(from int) map[string]string { // name by row
-			s := &Sink{task: []byte("t")}
+			var n namer
 			names := map[string]string{}
 			for _, h := range history[from:] {
 				for rest := h.hosts; len(rest) > 0; {
 					k := rapid.IntRange(1, len(rest)).Draw(t, "cut")
 					b := rows(h.phase, h.at, rest[:k]...)
 					for i := range b.Len() {
-						names[rest[i]] = fmt.Sprint(s.headers(b, i))
+						name := n.name(b, i)
+						names[rest[i]] = fmt.Sprint(name.headers([]byte("t")))
 					}
 					rest = rest[k:]
 				}
