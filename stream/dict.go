@@ -1,6 +1,10 @@
 package stream
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"math/bits"
+	"slices"
+)
 
 // Dict gives each distinct string of a column a small number. It belongs to whoever fills the column and is used from
 // the task's goroutine only. Numbers are handed out in order of first sight, start at 0 and hold until Reset. They are
@@ -74,8 +78,20 @@ func (d *Dict) add(slot uint64, upper uint32, b []byte) uint32 {
 	return id
 }
 
-func (d *Dict) grow() {
-	d.slots = make([]uint32, 2*len(d.slots))
+func (d *Dict) grow() { d.place(2 * len(d.slots)) }
+
+// Reserve makes room for n more strings.
+func (d *Dict) Reserve(n int) {
+	n += len(d.hashes)
+	d.hashes, d.offsets = slices.Grow(d.hashes, n-len(d.hashes)), slices.Grow(d.offsets, n+1-len(d.offsets))
+	if slots := 1 << bits.Len(uint(2*n)); slots > len(d.slots) {
+		d.place(slots)
+	}
+}
+
+// place puts all strings into so many slots.
+func (d *Dict) place(slots int) {
+	d.slots = make([]uint32, slots)
 	mask := uint64(len(d.slots) - 1)
 	for id := range d.hashes {
 		i := maphash.Bytes(d.seed, d.Bytes(uint32(id))) & mask

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,17 +9,19 @@ import (
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// groupsVersion is that of the section "groups". Its body: number of columns, kinds; number of groups, number of free
+// GroupsVersion is that of the section "groups". Its body: number of columns, kinds; number of groups, number of free
 // numbers; the free numbers in order; then, of the groups in order of their numbers: which columns are null; each column,
-// a String column as its distinct strings in order of first use and an index into them.
-const groupsVersion = 1
+// a String column as its distinct strings in order of first use and, for each group, 0 where the next of them is used for the
+// first time, else how many strings before the next one its string is. So a group that goes leaves the bytes of the others as
+// they are. In version 1 there was the string's index.
+const GroupsVersion = 2
 
 // Snapshot writes the section "groups". Every group is retained by somebody then.
 func (g *Groups) Snapshot(w *stream.StateWriter) { g.SnapshotTo(w, "groups") }
 
 // SnapshotTo writes a section of that name, for operators with several tables.
 func (g *Groups) SnapshotTo(w *stream.StateWriter, section string) {
-	w.Section(section, groupsVersion)
+	w.Section(section, GroupsVersion)
 	w.Uint(uint64(len(g.columns)))
 	for i := range g.columns {
 		w.Uint(uint64(g.columns[i].kind))
@@ -28,11 +31,13 @@ func (g *Groups) SnapshotTo(w *stream.StateWriter, section string) {
 	for _, id := range g.free {
 		w.Uint(uint64(id))
 	}
+	w.Cut()
 	ids := g.living()
 	for _, id := range ids {
 		w.Uint(g.key(id)[0])
 	}
 	for c := range g.columns {
+		w.Cut()
 		g.writeColumn(w, c, ids)
 	}
 }
@@ -67,13 +72,33 @@ func (g *Groups) writeColumn(w *stream.StateWriter, c int, ids []uint32) {
 	}
 	w.Uint(uint64(len(used)))
 	for _, n := range used {
-		w.Bytes(col.dict.Bytes(n))
-	}
-	for _, id := range ids {
-		if key := g.key(id); key[0]>>c&1 == 0 {
-			w.Uint(uint64(renamed[key[1+c]] - 1))
+		text := col.dict.Bytes(n)
+		w.Bytes(text)
+		if endsBlock(text) {
+			w.Cut()
 		}
 	}
+	w.Cut()
+	next := uint32(1)
+	for _, id := range ids {
+		key := g.key(id)
+		if key[0]>>c&1 != 0 {
+			continue
+		}
+		if n := renamed[key[1+c]]; n == next {
+			w.Uint(0)
+			next++
+		} else {
+			w.Uint(uint64(next - n))
+		}
+	}
+}
+
+// endsBlock picks one of about 128 strings by their own bytes, whatever stands around them.
+func endsBlock(text []byte) bool {
+	var last [8]byte
+	copy(last[:], text[max(len(text)-8, 0):])
+	return binary.LittleEndian.Uint64(last[:])*0x9e3779b97f4a7c15>>57 == 0
 }
 
 // Restore reads what Snapshot wrote into an empty table. Nothing is retained yet: the caller retains what it restores and
@@ -82,8 +107,9 @@ func (g *Groups) Restore(r *stream.StateReader) error { return g.RestoreFrom(r, 
 
 // RestoreFrom reads what SnapshotTo wrote.
 func (g *Groups) RestoreFrom(r *stream.StateReader, section string) error {
-	if version, _ := r.Section(section); version != groupsVersion {
-		return fmt.Errorf("restore groups: section version %d, want %d", version, groupsVersion)
+	version, _ := r.Section(section)
+	if version != GroupsVersion && version != 1 {
+		return fmt.Errorf("restore groups: section version %d, want 1 or %d", version, GroupsVersion)
 	}
 	if n := r.Uint(); r.Err() == nil && n != uint64(len(g.columns)) {
 		return fmt.Errorf("restore groups: %d group columns, want %d", n, len(g.columns))
@@ -108,7 +134,7 @@ func (g *Groups) RestoreFrom(r *stream.StateReader, section string) error {
 		}
 	}
 	for c := range g.columns {
-		if err := g.readColumn(r, c, keys); err != nil {
+		if err := g.readColumn(r, c, keys, version); err != nil {
 			return err
 		}
 	}
@@ -139,29 +165,40 @@ func (g *Groups) readFree(r *stream.StateReader, live, free int) (ids []uint32, 
 	return ids, r.Err()
 }
 
-func (g *Groups) readColumn(r *stream.StateReader, c int, keys []uint64) error {
-	col := &g.columns[c]
-	var numbers []uint32
-	if col.kind == stream.String {
-		for range r.Len(1) {
-			numbers = append(numbers, col.dict.ID(r.Bytes()))
-		}
+func (g *Groups) readColumn(r *stream.StateReader, c int, keys []uint64, version uint64) error {
+	if g.columns[c].kind == stream.String {
+		return g.readTexts(r, c, keys, version)
 	}
 	for i := 0; i < len(keys) && r.Err() == nil; i += g.stride {
-		null := keys[i]>>c&1 != 0
-		switch {
-		case col.kind != stream.String:
-			keys[i+1+c] = r.Uint()
-		case !null:
-			n := r.Uint()
-			if n >= uint64(len(numbers)) {
-				return fmt.Errorf("restore groups: string %d of %d", n, len(numbers))
-			}
-			keys[i+1+c] = uint64(numbers[n])
-		}
-		if null && keys[i+1+c] != 0 {
+		if keys[i+1+c] = r.Uint(); keys[i]>>c&1 != 0 && keys[i+1+c] != 0 {
 			return errors.New("restore groups: a null has a value")
 		}
+	}
+	return r.Err()
+}
+
+func (g *Groups) readTexts(r *stream.StateReader, c int, keys []uint64, version uint64) error {
+	dict, n := g.columns[c].dict, r.Len(1)
+	dict.Reserve(n)
+	numbers := make([]uint32, n)
+	for i := range numbers {
+		numbers[i] = dict.ID(r.Bytes())
+	}
+	next := uint64(0)
+	for i := 0; i < len(keys) && r.Err() == nil; i += g.stride {
+		if keys[i]>>c&1 != 0 {
+			continue
+		}
+		at := r.Uint()
+		if version > 1 {
+			if at = next - at; at == next {
+				next++
+			}
+		}
+		if at >= uint64(n) {
+			return fmt.Errorf("restore groups: string %d of %d", at, n)
+		}
+		keys[i+1+c] = uint64(numbers[at])
 	}
 	return r.Err()
 }

@@ -225,6 +225,57 @@ func fillEntries(b *stream.Batch, rng *rand.Rand, hosts int, version int64) {
 	b.SetLen(loadRows)
 }
 
+// BenchmarkState measures a snapshot of a window with so many groups, and its restore.
+func BenchmarkState(b *testing.B) {
+	for _, hosts := range []int{20_000, 1_000_000} {
+		op := newTumbling(b, loadConfig())
+		l, out := newLoad(hosts, 1e9), &nobody{}
+		for at := 0; at < hosts; at += loadRows {
+			batch := l.next()
+			for i := range batch.Time {
+				batch.Cols[0].IDs[i], batch.Time[i] = uint32((at+i)%hosts), 1000*second
+			}
+			if err := op.Process(batch, out); err != nil {
+				b.Fatal(err)
+			}
+		}
+		size := len(snapshot(b, op))
+		b.Run(fmt.Sprintf("snapshot/%d", hosts), func(b *testing.B) {
+			benchmarkState(b, size, func() {
+				w := stream.NewStateWriter()
+				w.Grow(size + size/8)
+				if err := op.Snapshot(w); err != nil {
+					b.Fatal(err)
+				}
+				_, _ = w.Finish(), w.Blocks()
+			})
+		})
+		state := snapshot(b, op)
+		b.Run(fmt.Sprintf("restore/%d", hosts), func(b *testing.B) {
+			benchmarkState(b, size, func() {
+				r, err := stream.NewStateReader(state)
+				if err != nil {
+					b.Fatal(err)
+				}
+				r.Scope("test/")
+				if err := newTumbling(b, loadConfig()).Restore(r); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+func benchmarkState(b *testing.B, size int, turn func()) {
+	b.Helper()
+	began := cpuTime()
+	for b.Loop() {
+		turn()
+	}
+	b.ReportMetric(float64((cpuTime()-began).Nanoseconds())/float64(b.N)/1e6, "cpu-ms")
+	b.ReportMetric(float64(size)/1e6, "MB")
+}
+
 // benchmarkProcess measures Process alone, on windows that have all their groups.
 func benchmarkProcess(b *testing.B, op operator, hosts int) {
 	b.Helper()

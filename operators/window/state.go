@@ -1,6 +1,7 @@
 package window
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -39,6 +40,7 @@ func (ps *panes) snapshot(w *stream.StateWriter, l *layout, groups *table.Groups
 		p.dirty.snapshot(w)
 		p.revised.snapshot(w)
 		w.Uint(uint64(p.cells.Len()))
+		w.Cut() // a window that changes no more stays the same while others before it go
 		for _, g := range p.cells.Keys() {
 			w.Uint(uint64(g))
 		}
@@ -108,30 +110,25 @@ func (p *pane) restoreCells(r *stream.StateReader, groups *table.Groups) error {
 }
 
 // writeWords writes cells of so many words each, column by column, which packs better than cell by cell.
-func writeWords(w *stream.StateWriter, words []uint64, size int, scratch []int64) []int64 {
+func writeWords(w *stream.StateWriter, words []uint64, size int) {
 	for k := range size {
-		scratch = scratch[:0]
-		for at := k; at < len(words); at += size {
-			scratch = append(scratch, int64(words[at]))
-		}
-		w.Ints(scratch)
+		w.Every(words, k, size)
 	}
-	return scratch
 }
 
 // readWords reads n cells.
 func readWords(r *stream.StateReader, n, size int) ([]uint64, error) {
 	var words []uint64
 	for k := range size {
-		column := r.Ints()
-		if len(column) != n {
-			return nil, errors.Join(r.Err(), fmt.Errorf("restore windows: %d words for %d cells", len(column), n))
+		column := r.Column()
+		if len(column) != 8*n {
+			return nil, errors.Join(r.Err(), fmt.Errorf("restore windows: %d words for %d cells", len(column)/8, n))
 		}
 		if k == 0 { // now it is sure that there are so many
 			words = make([]uint64, n*size)
 		}
-		for i, v := range column {
-			words[i*size+k] = uint64(v)
+		for i := range n {
+			words[i*size+k] = binary.LittleEndian.Uint64(column[8*i:])
 		}
 	}
 	return words, nil
@@ -139,9 +136,8 @@ func readWords(r *stream.StateReader, n, size int) ([]uint64, error) {
 
 // Snapshot implements stream.Operator.
 func (f *folder) Snapshot(w *stream.StateWriter) error {
-	var scratch []int64
 	f.snapshot(w, f.layout, f.groups, func(p *pane) {
-		scratch = writeWords(w, p.words, f.words, scratch)
+		writeWords(w, p.words, f.words)
 		p.changes.snapshot(w)
 		p.after.snapshot(w)
 	})
@@ -163,7 +159,6 @@ func (f *folder) Restore(r *stream.StateReader) error {
 
 // Snapshot implements stream.Operator.
 func (m *Merge) Snapshot(w *stream.StateWriter) error {
-	var scratch []int64
 	m.snapshot(w, m.layout, m.groups, func(p *pane) {
 		s := &p.sources
 		w.Uint(uint64(s.index.Len()))
@@ -173,7 +168,7 @@ func (m *Merge) Snapshot(w *stream.StateWriter) error {
 			w.Int(s.versions[i].Offset)
 			w.Uint(uint64(s.versions[i].Step))
 		}
-		scratch = writeWords(w, s.words, m.words, scratch)
+		writeWords(w, s.words, m.words)
 	})
 	m.snapshotProgress(w)
 	return nil
