@@ -40,6 +40,7 @@ type capture struct {
 	works        []stageWork
 	decisions    []stream.Decision
 	control      *stream.Control
+	passed       bool // the frontier
 	started      time.Time
 }
 
@@ -135,6 +136,11 @@ func (c *committer) commit(ctx context.Context, e *capture) error {
 	c.checkpoint, c.rec, c.left = *next, *rec, rec.Staged
 	c.unrevealed.Store(int64(len(c.left)))
 	c.t.claimedEpoch(next.Epoch)
+	if e.control != nil {
+		if err := c.t.keep(ctx, e.control); err != nil {
+			return err
+		}
+	}
 	c.outcomes <- outcome{claimed: e}
 	c.t.deps.collector.schedule(released)
 	c.reveal(ctx)
@@ -198,6 +204,9 @@ func (c *committer) claimOf(e *capture, staged []stream.Staged, snapshot *stream
 	rec := c.rec
 	rec.Format, rec.At, rec.Mark, rec.RecordMark, rec.Ledger, rec.Control = 1, e.at, e.mark, e.record, e.ledger, e.control
 	rec.Staged = slices.Concat(c.left, staged)
+	if e.passed {
+		rec.Frontier = nil
+	}
 	if snapshot != nil {
 		rec.Snapshot = *snapshot
 	}

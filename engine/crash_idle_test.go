@@ -44,7 +44,8 @@ func TestCrashesWithIdleTicks(t *testing.T) {
 
 // claimedTicks are the control records that were claimed, by source partition.
 type claimedTicks struct {
-	mu struct {
+	claimed func(control bool) // called behind every claim, with whether it holds one; may be nil
+	mu      struct {
 		sync.Mutex
 		ticks map[int32]map[stream.Version]stream.Time
 		most  int // that one row has listed
@@ -118,8 +119,13 @@ func (w watchedClaims) TakeOver(ctx context.Context, task stream.TaskID, owner s
 func (w watchedClaims) Claim(ctx context.Context, all []*stream.Checkpoint) ([]bool, error) {
 	won, err := w.ClaimStore.Claim(ctx, all)
 	for i := range won {
-		if err == nil && won[i] {
-			w.ticks.see(all[i])
+		if err != nil || !won[i] {
+			continue
+		}
+		w.ticks.see(all[i])
+		var rec stream.Record
+		if w.ticks.claimed != nil && json.Unmarshal(all[i].Record, &rec) == nil {
+			w.ticks.claimed(rec.Control != nil)
 		}
 	}
 	return won, err

@@ -50,6 +50,7 @@ type rekeyed struct {
 	logs  [rekeySources][]event
 	idle  time.Duration // 0: no ticks
 	ticks *claimedTicks
+	last  func() // called when the last life begins; may be nil
 }
 
 func newRekeyed(seed uint64) *rekeyed {
@@ -147,6 +148,9 @@ func (r *rekeyed) run(t *testing.T) {
 	t.Helper()
 	var at [rekeySources]int
 	produce := func(n int) {
+		if n == everything && r.last != nil {
+			r.last()
+		}
 		for ; n > 0; n-- {
 			p := r.rng.IntN(rekeySources)
 			if at[p] < len(r.logs[p]) {

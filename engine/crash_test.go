@@ -61,6 +61,8 @@ type history struct {
 	plan   *engine.Plan
 	slow   bool          // lives often stand by for seconds
 	quiet  time.Duration // and sometimes for up to so long
+
+	retention time.Duration // of garbage, if it is not the shortest
 }
 
 const (
@@ -236,7 +238,7 @@ func (h *history) begin(life *streamtest.Life, topics map[string]int32, store st
 		NewDeadLetters: func(engine.TaskContext) (engine.DeadLetters, error) { return life.DeadLetters(), nil },
 		NewInternal:    func(t engine.TaskContext) (engine.LogWriter, error) { return life.Writer(t.Stage.Internal), nil },
 		Log:            slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Observer: nobody{},
-		DrainTimeout: time.Second, Retention: 2 * time.Second, WatchEvery: 300 * time.Millisecond,
+		DrainTimeout: time.Second, Retention: max(h.retention, 2*time.Second), WatchEvery: 300 * time.Millisecond,
 	}, plans)
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel

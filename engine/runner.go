@@ -18,6 +18,8 @@ type Source interface {
 	stream.Source
 	// LogStart is the first offset that the partition still holds.
 	LogStart(ctx context.Context, p stream.Partition) (int64, error)
+	// LogEnd is the offset behind the last record.
+	LogEnd(ctx context.Context, p stream.Partition) (int64, error)
 	// Partitions is the number of partitions of the topic.
 	Partitions(ctx context.Context, topic string) (int32, error)
 }
@@ -55,6 +57,7 @@ type Config struct {
 	DrainTimeout   time.Duration // 8 s: soft stop, before tasks are cancelled
 	Retention      time.Duration // 1 h: of objects that no row names any more
 	WatchEvery     time.Duration // 10 s: between looks at the rows
+	Lossless       bool          // no fail-over of Store loses a claim
 }
 
 // Runner runs the tasks of a worker: they come and go with the partitions that the source assigns.

@@ -65,6 +65,8 @@ func (s *Succession) turn(ctx context.Context, rows []*stream.Checkpoint) (claim
 		switch {
 		case row.Epoch == 0:
 			return nil, nil, fmt.Errorf("%w: %s has claimed nothing yet", ErrNotReady, row.Task)
+		case records[i].Timeline != row.Timeline || records[i].Frontier != nil:
+			return nil, nil, fmt.Errorf("%w: %s has not got over a fail-over of the store yet", ErrNotReady, row.Task)
 		case records[i].Control != nil:
 			return nil, nil, fmt.Errorf("%w: a control record of %s has not taken effect yet", ErrNotReady, row.Task)
 		}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -80,6 +81,9 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 		}
 		rec.At, rec.Snapshot.At = stream.Version{Offset: first}, stream.Version{Offset: first}
 		rec.First = first
+	}
+	if err := t.meetTimeline(ctx, cp, rec); err != nil {
+		return err
 	}
 	parts, err := t.deps.Source.Partitions(ctx, t.id.Partition.Topic)
 	if err != nil {
@@ -190,8 +194,11 @@ func (t *task) collectOlder(ctx context.Context, rec *stream.Record) {
 	var garbage []string
 	err := t.deps.Objects.List(ctx, taskPrefix(t.id), func(o stream.Object) error {
 		rest := strings.TrimPrefix(o.Key, taskPrefix(t.id))
-		dir, _, ok := strings.Cut(rest, "/")
-		if !ok || dir > rec.At.Hex() && !strings.HasPrefix(dir, rec.At.Hex()) {
+		dir, name, ok := strings.Cut(rest, "/")
+		if dir == copiesFolder && name <= rec.At.Hex() {
+			garbage = append(garbage, o.Key)
+		}
+		if !ok || dir == copiesFolder || dir > rec.At.Hex() && !strings.HasPrefix(dir, rec.At.Hex()) {
 			return nil
 		}
 		prefix := taskPrefix(t.id) + dir + "/"
@@ -271,8 +278,14 @@ func (t *task) arrive(ctx context.Context, cp *stream.Checkpoint, rec *stream.Re
 	now := t.deps.Clock.Now()
 	t.claimed, t.claimedMark, t.snapshotAt = rec.At, rec.Mark, rec.Snapshot.At
 	t.lastEpoch, t.lastSnapshot, t.lastPublish, t.lastData = now, now, now, now
+	if t.moved { // whoever lost the row may have counted its snapshot as garbage: the next epoch names another
+		t.lastSnapshot = time.Time{}
+	}
 	t.status.start(t, cp)
 	if rec.Control != nil {
+		if err := t.keep(ctx, rec.Control); err != nil {
+			return err
+		}
 		if err := l.control(ctx, rec.Control); err != nil {
 			return err
 		}
@@ -280,18 +293,18 @@ func (t *task) arrive(ctx context.Context, cp *stream.Checkpoint, rec *stream.Re
 			return err
 		}
 	}
-	if cp.Epoch == 0 { // the first offset is part of the ledger: it is claimed before anything else
-		if err := t.capture(ctx, t.stage.Cut != nil, nil); err != nil {
+	if t.moved && rec.Control == nil { // what this owner has fixed is claimed before anything else: the first offset, the frontier
+		if err := t.capture(ctx, t.stage.Cut != nil || cp.Epoch > 0, nil); err != nil {
 			return err
 		}
 		if err := t.settle(ctx); err != nil {
 			return err
 		}
 	}
-	if l.in == nil {
-		return nil
+	if err := t.reclaim(ctx); err != nil || l.in == nil {
+		return err
 	}
-	_, err := l.work(ctx, maxOffset, t.cut)
+	err := t.workOff(ctx)
 	l.in = nil
 	return err
 }

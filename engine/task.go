@@ -36,7 +36,12 @@ type task struct {
 	published bool // since the task has read anything
 
 	snapshotAt stream.Version
-	skew       []ProducerSkew // as of lastSkew
+
+	moved    bool             // the row was met on another timeline of the store
+	frontier stream.Version   // no new control record before it
+	lost     []stream.Control // ahead of the row, to be claimed again
+
+	skew []ProducerSkew // as of lastSkew
 
 	claimedMark stream.Time             // of the newest claim, NoTime if there is none
 	asked       atomic.Pointer[refresh] // by Runner.Refresh
@@ -124,8 +129,7 @@ func (t *task) take(ctx context.Context, in *stream.Input) error {
 	if err := t.lane.give(in); err != nil {
 		return stream.Mark(stream.Fatal, err)
 	}
-	_, err := t.lane.work(ctx, maxOffset, t.cut)
-	return err
+	return t.workOff(ctx)
 }
 
 // cut captures an epoch where a part ends.
@@ -182,7 +186,7 @@ func due(now, last time.Time, every time.Duration) bool {
 // elapsed time. It is taken only if the broker says that all was read, and if it crosses a point of the grid.
 func (t *task) idleTick(now time.Time) *stream.Control {
 	idle, after := now.Sub(t.lastData), t.stage.Time.IdleAfter
-	if after <= 0 || idle < after || t.end < 0 || t.lane.at.Offset < t.end || len(t.lane.grids) == 0 || t.stage.Partial != nil {
+	if after <= 0 || idle < after || t.end < 0 || t.lane.at.Offset < t.end || len(t.lane.grids) == 0 || t.stage.Partial != nil || !t.mayControl() {
 		return nil
 	}
 	mark, _ := t.lane.marker.Marks()
@@ -278,7 +282,7 @@ func (t *task) capture(ctx context.Context, snapshot bool, control *stream.Contr
 	l := t.lane
 	mark, record := l.marker.Marks()
 	e := &capture{
-		at: l.at, mark: mark, record: record, ledger: l.chain.ledger(), control: control, started: now,
+		at: l.at, mark: mark, record: record, ledger: l.chain.ledger(), control: control, passed: t.mayControl(), started: now,
 		decisions: l.chain.decisions, prefix: objectPrefix(t.id, l.at, t.owner),
 	}
 	l.chain.decisions = nil

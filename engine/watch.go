@@ -35,15 +35,18 @@ func (r *Runner) watch(ctx context.Context) {
 
 func (r *Runner) look(ctx context.Context, mine []*task) error {
 	var ids []stream.TaskID
-	for _, t := range mine {
+	own := make([]stream.Row, len(mine)) // as of before the question: a claim may be answered meanwhile
+	for i, t := range mine {
 		ids = append(ids, t.id)
+		own[i], _ = t.status.row()
 	}
 	rows, err := r.deps.Store.Current(ctx, ids)
 	if err != nil {
 		return err
 	}
 	for i, t := range mine {
-		if own, _ := t.status.row(); rows[i].Owner != own.Owner || rows[i].Timeline != own.Timeline {
+		// A lower epoch is what a fail-over has left, which a task that has nothing to claim would not notice.
+		if r := rows[i]; r.Owner != own[i].Owner || r.Timeline != own[i].Timeline || r.Epoch < own[i].Epoch {
 			t.overtaken.Store(true)
 		}
 	}

@@ -46,10 +46,12 @@ type Record struct {
 	RecordMark Time   `json:"record_mark"` // by records alone
 	Ledger     Ledger `json:"ledger"`
 	First      int64  `json:"first"` // the task's first offset: At.Offset - First = Ledger.Sum()
-	// Generation is raised when what a record means changes after it may have left; Frontier is the version before which
-	// no new control record is accepted. Both are 0 until quarantine and lossy fail-over exist.
-	Generation int64    `json:"generation"`
-	Frontier   *Version `json:"frontier,omitempty"`
+	// Generation is raised when what a record means changes after it may have left. It is 0 until quarantine exists.
+	Generation int64 `json:"generation"`
+	// Frontier is the version before which no new control record is accepted, nil behind it. It was fixed by the first owner
+	// on this Timeline of the store.
+	Frontier *Version `json:"frontier,omitempty"`
+	Timeline int64    `json:"timeline,omitempty"`
 }
 
 // Snapshot names a state object. The zero Snapshot is the empty state at the task's first offset.

@@ -21,6 +21,7 @@ func (c claims) TakeOver(_ context.Context, task stream.TaskID, owner string) (r
 		w := c.l.W
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		w.remember()
 		r := w.mu.rows[task.String()]
 		if r == nil {
 			r = &stream.Checkpoint{Task: task}
@@ -40,6 +41,7 @@ func (c claims) Claim(_ context.Context, all []*stream.Checkpoint) ([]bool, erro
 	err := c.l.call("claim", func() error {
 		c.l.W.mu.Lock()
 		defer c.l.W.mu.Unlock()
+		c.l.W.remember()
 		for i, cp := range all {
 			won[i] = c.l.W.claim(cp)
 		}
@@ -61,6 +63,10 @@ func (w *World) claim(cp *stream.Checkpoint) bool {
 		return row.Epoch == cp.Epoch && bytes.Equal(row.Record, cp.Record)
 	}
 	row.Epoch, row.Record = cp.Epoch, slices.Clone(cp.Record)
+	if w.Forgetful {
+		won := *row
+		w.mu.claimed = append(w.mu.claimed, &won)
+	}
 	for _, d := range cp.Decisions {
 		old, ok := w.mu.byID[d.ID]
 		switch {
@@ -105,6 +111,7 @@ func (c claims) Succeed(_ context.Context, instance string, turn func(rows []*st
 				return fmt.Errorf("succeed %s: task %s has a row already", instance, cp.Task)
 			}
 		}
+		w.remember()
 		for _, cp := range slices.Concat(replaced, fresh) {
 			row := *cp
 			row.Timeline = w.mu.timeline

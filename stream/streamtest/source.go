@@ -66,6 +66,17 @@ func (s *Source) LogStart(context.Context, stream.Partition) (first int64, err e
 	return 0, err
 }
 
+// LogEnd is the number of records of the log.
+func (s *Source) LogEnd(_ context.Context, p stream.Partition) (end int64, err error) {
+	err = s.l.call("log end", func() error {
+		s.l.W.mu.Lock()
+		defer s.l.W.mu.Unlock()
+		end = int64(len(s.l.W.mu.logs[LogID{p.Topic, p.Number}]))
+		return nil
+	})
+	return end, err
+}
+
 // Partitions is the number that the source was made with.
 func (s *Source) Partitions(_ context.Context, topic string) (int32, error) {
 	return s.topics[topic], nil

@@ -18,6 +18,8 @@ import (
 type World struct {
 	// Strict makes a decision that is claimed twice a violation: an engine mutes its replays. Set before the first call.
 	Strict bool
+	// Forgetful lets FailOver lose transactions of the claim store. Set before the first call.
+	Forgetful bool
 
 	mu struct {
 		sync.Mutex
@@ -28,6 +30,8 @@ type World struct {
 		objects   map[string][]byte
 		live      map[string]LiveValue
 		timeline  int64
+		past      []past               // before each of the last transactions
+		claimed   []*stream.Checkpoint // all that were won
 		logs      map[LogID][]stream.Message
 		silent    bool // no broker answers: nothing can be read, and where the logs end is unknown
 		violation error
