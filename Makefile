@@ -116,6 +116,13 @@ SEED ?= 7
 show-exact: build tools ## kill workers all the time, compare with SQL: EVENTS= WORKERS= KILL_EVERY= SEED=
 	@$(SHOW) exact -events $(EVENTS) -workers $(WORKERS) -kill-every $(KILL_EVERY) -seed $(SEED)
 
+RUNS ?= 1
+
+.PHONY: crash
+crash: tools ## kill, pause and cut off real workers, compare with an oracle: SEED= RUNS= SCENARIO=; SHORT=1 takes five minutes
+	$(GO) build -tags faults -o bin/tidewatch-faults ./cmd/tidewatch
+	@$(GO) run ./benchmarks/crash -seed $(SEED) $(if $(SHORT),-short -runs 9,-runs $(RUNS)) $(if $(SCENARIO),-scenario $(SCENARIO)) $(if $(RESULTS),-results $(RESULTS))
+
 .PHONY: show-restart
 show-restart: build tools ## a killed worker reads again only what came since its snapshot
 	@$(SHOW) restart

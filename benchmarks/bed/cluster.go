@@ -55,18 +55,28 @@ type Worker struct {
 
 // AddWorker starts one more worker.
 func (c *Cluster) AddWorker(ctx context.Context, id string) (*Worker, error) {
-	w := &Worker{c: c, ID: id, HTTP: FreeAddress(ctx), Admin: FreeAddress(ctx)}
-	c.Workers = append(c.Workers, w)
+	w := c.NewWorker(ctx, id)
 	return w, w.Start(ctx)
 }
 
-// Start runs the binary; its log is appended to a file named after the worker.
+// NewWorker adds a worker that is not started yet.
+func (c *Cluster) NewWorker(ctx context.Context, id string) *Worker {
+	w := &Worker{c: c, ID: id}
+	w.Move(ctx)
+	c.Workers = append(c.Workers, w)
+	return w
+}
+
+// Move draws other addresses for the next start.
+func (w *Worker) Move(ctx context.Context) { w.HTTP, w.Admin = FreeAddress(ctx), FreeAddress(ctx) }
+
+// Start runs the binary until it is killed, whatever becomes of ctx; its log is appended to a file named after the worker.
 func (w *Worker) Start(ctx context.Context) error {
 	log, err := os.OpenFile(w.Log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	w.Cmd = exec.CommandContext(ctx, w.c.Binary, "serve", "-c", w.c.Config, "--worker-id", w.ID)
+	w.Cmd = exec.CommandContext(context.WithoutCancel(ctx), w.c.Binary, "serve", "-c", w.c.Config, "--worker-id", w.ID)
 	w.Cmd.Env = append(append(os.Environ(), w.Env...), "TIDEWATCH_HTTP__LISTEN="+w.HTTP, "TIDEWATCH_HTTP__ADMIN="+w.Admin)
 	w.Cmd.Stdout, w.Cmd.Stderr = log, log
 	w.Cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -176,7 +186,7 @@ func (c *Cluster) Await(ctx context.Context, limit time.Duration, wanted []Want,
 		case err != nil:
 			last = err.Error()
 		default:
-			last = missing(all, wanted)
+			last = Missing(all, wanted)
 		}
 		if last == "" && ok(all) {
 			if calm++; calm == 3 {
@@ -193,8 +203,8 @@ func (c *Cluster) Await(ctx context.Context, limit time.Duration, wanted []Want,
 	return nil, fmt.Errorf("the workers did not catch up within %s: %s; their logs are in %s", limit, last, c.Dir)
 }
 
-// missing says what a caught-up cluster would show and this one does not.
-func missing(all []Task, wanted []Want) string {
+// Missing says what a caught-up cluster would show and this one does not.
+func Missing(all []Task, wanted []Want) string {
 	var lacks []string
 	for _, w := range wanted {
 		n := 0

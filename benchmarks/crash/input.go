@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// load is what is produced: the same events to two topics, one keyed by host and one whose producers key by nothing.
+type load struct {
+	seed       uint64
+	events     int
+	over       time.Duration // wall clock
+	partitions int32
+	hosts      int
+	wild       float64 // share of events from the future
+	hot        float64 // share of events of the first host
+	pauseAt    int     // event before which the producer calls pause; 0 never
+	pause      func(ctx context.Context) error
+}
+
+func defaultLoad(seed uint64) load {
+	return load{seed: seed, events: 12_000, over: 8 * time.Second, partitions: 4, hosts: 16}
+}
+
+// What the pipelines are told, and the oracle too. Times are milliseconds.
+const (
+	windowSize  = 10_000
+	outOfOrder  = 2000
+	lateness    = 30_000
+	maxJump     = 60_000
+	threshold   = 900
+	hold        = 10_000
+	rawSlot     = 300_000
+	fileSlot    = 300_000
+	eventEvery  = 100 // event time from one event to the next
+	closingStep = 50_000
+	closings    = 9
+)
+
+// event is one record to be written.
+type event struct {
+	host  string
+	value []byte
+	at    int64 // of the broker
+}
+
+// make draws event i; base is the event time of the first.
+func (l *load) make(rng *rand.Rand, i int, base int64) event {
+	at := base + int64(i)*eventEvery
+	host := rng.IntN(l.hosts)
+	if rng.Float64() < l.hot {
+		host = 0
+	}
+	e := event{host: fmt.Sprintf("host-%02d", host), at: at}
+	time := at
+	switch luck := rng.Float64(); {
+	case luck < 0.01:
+		e.value = fmt.Appendf(nil, `{"time":%d,"name":"load","value":oops,"host":%q}`, at, e.host)
+		return e
+	case luck < 0.06: // late, sometimes too late
+		time -= rng.Int64N(60_000)
+	case luck < 0.06+l.wild:
+		time += 3_600_000 + rng.Int64N(3_600_000)
+	default:
+		time -= rng.Int64N(outOfOrder)
+	}
+	e.value = fmt.Appendf(nil, `{"time":%d,"name":"load","value":%d,"host":%q}`, time, rng.IntN(1000), e.host)
+	return e
+}
+
+func keyedPartition(host string, partitions int32) int32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(host)) // never fails
+	return int32(h.Sum32() % uint32(partitions))
+}
+
+// produce writes all events, and at the end some that carry the watermark of every partition past all windows.
+func (r *run) produce(ctx context.Context) error {
+	l := &r.load
+	rng := rand.New(rand.NewPCG(l.seed, 1))
+	base := time.Now().Add(-3*time.Hour).Truncate(time.Hour).UnixMilli() + rng.Int64N(rawSlot)
+	began := time.Now()
+	var failed produceError
+	send := func(topic string, partition int32, e *event) {
+		r.bed.Client.Produce(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: e.value, Timestamp: time.UnixMilli(e.at)}, failed.note)
+	}
+	for i := range l.events {
+		if l.pauseAt > 0 && i == l.pauseAt {
+			if err := l.pause(ctx); err != nil {
+				return err
+			}
+			began = time.Now().Add(-time.Duration(i) * l.over / time.Duration(l.events))
+		}
+		e := l.make(rng, i, base)
+		send(r.plain, int32(i)%l.partitions, &e)
+		send(r.keyed, keyedPartition(e.host, l.partitions), &e)
+		if i%50 == 0 && !sleepUntil(ctx, began.Add(time.Duration(i)*l.over/time.Duration(l.events))) {
+			return ctx.Err()
+		}
+	}
+	r.close(l, base, send)
+	if err := r.bed.Client.Flush(ctx); err != nil {
+		return fmt.Errorf("produce: %w", err)
+	}
+	return failed.get()
+}
+
+// close sends the closing events. Their broker timestamps begin new parts of the archive.
+func (r *run) close(l *load, base int64, send func(string, int32, *event)) {
+	last := base + int64(l.events)*eventEvery
+	for k := range int64(closings) {
+		for p := range l.partitions {
+			host := fmt.Sprintf("closing-%d", p)
+			for n := 0; keyedPartition(host, l.partitions) != p; n++ {
+				host = fmt.Sprintf("closing-%d-%d", p, n)
+			}
+			e := event{at: last + 2*rawSlot, value: fmt.Appendf(nil, `{"time":%d,"name":"load","value":1,"host":%q}`, last+(k+1)*closingStep, host)}
+			send(r.plain, p, &e)
+			send(r.keyed, p, &e)
+		}
+	}
+}
+
+// produceError keeps the first error of a producer.
+type produceError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (p *produceError) note(_ *kgo.Record, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("produce: %w", err)
+	}
+}
+
+func (p *produceError) get() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+func sleepUntil(ctx context.Context, due time.Time) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(time.Until(due)):
+		return true
+	}
+}

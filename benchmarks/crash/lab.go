@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
+	"github.com/tidewatch/tidewatch/internal/testservers"
+)
+
+//go:embed pipelines/plain.yaml
+var plainPipeline string
+
+//go:embed pipelines/keyed.yaml
+var keyedPipeline string
+
+// lab is the servers that all runs use, one run after the other.
+type lab struct {
+	*bed.Servers
+	dir    string
+	binary string
+	routes bed.Routes
+	runs   int
+}
+
+// openLab starts the servers. The broker and the stores forget nothing when they are killed.
+func openLab(ctx context.Context, dir, binary string) (*lab, error) {
+	path, err := bed.Product(binary)
+	if err != nil {
+		return nil, err
+	}
+	s, err := bed.StartServers(ctx, bed.Options{
+		Kafka:    testservers.KafkaOptions{HeapMB: 512},
+		Redis:    testservers.RedisOptions{AppendOnly: true, Arguments: []string{"--appendfsync", "always"}},
+		Postgres: testservers.PostgresOptions{Settings: map[string]string{"synchronous_commit": "on"}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &lab{Servers: s, dir: dir, binary: path, routes: s.Direct()}, nil
+}
+
+// open makes a run with everything of its own on the servers.
+func (l *lab) open(ctx context.Context, s *scenario, seed uint64) (r *run, err error) {
+	l.runs++
+	name := fmt.Sprintf("run%d", l.runs)
+	dir := filepath.Join(l.dir, name)
+	if err := os.MkdirAll(filepath.Join(dir, "pipelines"), 0o700); err != nil {
+		return nil, err
+	}
+	r = &run{lab: l, name: name, dir: dir, seed: seed, load: defaultLoad(seed), plain: "plain-" + name, keyed: "keyed-" + name, late: "late-" + name, idle: "0s"}
+	r.faults.hits = map[string]int{}
+	if s.prepare != nil {
+		s.prepare(r)
+	}
+	if err := r.writePipelines(); err != nil {
+		return nil, err
+	}
+	if err := l.flush(ctx); err != nil {
+		return nil, err
+	}
+	r.bed, err = l.Cluster(ctx, bed.Place{
+		Dir: dir, Binary: l.binary, Pipelines: filepath.Join(dir, "pipelines"), Name: name, Group: name, Routes: l.routes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, topic := range []string{r.plain, r.keyed, r.late} {
+		if err := r.bed.CreateTopic(ctx, topic, r.load.partitions); err != nil {
+			return nil, errors.Join(err, r.leave(ctx))
+		}
+	}
+	return r, nil
+}
+
+// writePipelines writes the files with the run's own topics.
+func (r *run) writePipelines() error {
+	names := strings.NewReplacer("PLAIN", r.plain, "KEYED", r.keyed, "LATE", r.late, "IDLE", r.idle)
+	for name, text := range map[string]string{"plain.yaml": plainPipeline, "keyed.yaml": keyedPipeline} {
+		if err := os.WriteFile(filepath.Join(r.dir, "pipelines", name), []byte(names.Replace(text)), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lab) flush(ctx context.Context) error {
+	c := redis.NewClient(&redis.Options{Addr: l.Redis.Address()})
+	defer c.Close()
+	if err := c.FlushAll(ctx).Err(); err != nil {
+		return fmt.Errorf("empty Redis: %w", err)
+	}
+	return nil
+}
+
+// leave ends the workers and removes what the run has on the servers.
+func (r *run) leave(ctx context.Context) error {
+	r.bed.Leave()
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.lab.Kafka.Brokers()...))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	topics, err := admin.ListTopics(ctx)
+	if err != nil {
+		return fmt.Errorf("list topics: %w", err)
+	}
+	var own []string
+	for _, t := range topics.Names() {
+		if strings.HasPrefix(t, "tidewatch.") && t != "tidewatch.commands" && t != deadLetters || strings.HasSuffix(t, "-"+r.name) {
+			own = append(own, t)
+		}
+	}
+	_, err = admin.DeleteTopics(ctx, own...)
+	return errors.Join(err, r.lab.Postgres.DropDatabase(ctx, r.name), os.RemoveAll(r.objects()))
+}
+
+// objects is the folder in which the S3 server keeps what the run has written.
+func (r *run) objects() string {
+	return filepath.Join(r.lab.S3.Folder(), "objects", r.lab.Bucket.Bucket, r.name)
+}
