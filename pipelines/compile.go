@@ -233,7 +233,7 @@ func (b *builder) sinkConfig(o laidOutput) SinkConfig {
 	l := b.l
 	c := SinkConfig{
 		Kind: o.sink.Kind, Pipeline: l.spec.Name.Value, Instance: b.instance, Output: o.of.Value,
-		Schema: b.schemaOf(o), Phases: l.phases(o), Keep: l.keep(o.sink), Topic: l.topicOf(o),
+		Schema: b.schemaOf(o), Phases: l.phases(o), Keep: l.keep(o.sink), Topic: l.topicOf(o), Transaction: o.sink.Transaction.Value,
 	}
 	if o.step >= 0 && l.steps[o.step].Kind == WindowStep && !o.late {
 		w := l.windowConfig()

@@ -130,8 +130,10 @@ type SinkConfig struct {
 
 	Keep  time.Duration // redis
 	Topic string        // kafka: where to; parquet of the source: where from
-	Raw   bool          // parquet: the archive of a topic
-	Event string        // name and version of the event type, if the rows are events as they came
+	// Transaction: kafka, rows are written in transactions.
+	Transaction bool
+	Raw         bool   // parquet: the archive of a topic
+	Event       string // name and version of the event type, if the rows are events as they came
 }
 
 // Transition is what a case needs to know of a change of state.

@@ -259,6 +259,9 @@ func (e *explainer) outputText(o laidOutput) string {
 		text += ", kept for " + formatDuration(e.l.keep(o.sink))
 	case KafkaSink:
 		text += " to " + e.l.topicOf(o)
+		if o.sink.Transaction.Value {
+			text += ", in a transaction after each epoch"
+		}
 	case ParquetSink:
 		if len(phases) > 1 { // of a window
 			text = "final rows; provisional ones apart"

@@ -59,6 +59,8 @@ type canonicalSink struct {
 	Of    string   `json:"of"`
 	Keep  int64    `json:"keep,omitempty"`
 	Topic string   `json:"topic,omitempty"`
+
+	Transaction bool `json:"transaction,omitempty"`
 }
 
 // instance is NAME@HASH: the name of this version of the pipeline.
@@ -76,7 +78,7 @@ func (l *layout) instance() string {
 		c.Steps = append(c.Steps, l.canonicalStep(&l.steps[i]))
 	}
 	for _, o := range l.outputs {
-		c.Sinks = append(c.Sinks, canonicalSink{o.sink.Kind, o.of.Value, int64(l.keep(o.sink)), l.topicOf(o)})
+		c.Sinks = append(c.Sinks, canonicalSink{o.sink.Kind, o.of.Value, int64(l.keep(o.sink)), l.topicOf(o), o.sink.Transaction.Value})
 	}
 	name := instanceOf(s.Name.Value, c)
 	if s.take > 1 {

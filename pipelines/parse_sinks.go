@@ -39,6 +39,7 @@ func (r *reader) sink(n ast.Node, kind SinkKind) Sink {
 		s.Keep = r.duration(m.get("keep"), "`keep`")
 	case KafkaSink:
 		s.Topic = r.optional(m.get("topic"), "`topic`")
+		s.Transaction = r.flag(m.get("transaction"), "`transaction`")
 	case ParquetSink, ConsoleSink:
 	}
 	m.done()

@@ -181,6 +181,8 @@ type Sink struct {
 	Of    []Text // step names; `source`, and STEP.late
 	Keep  Duration
 	Topic Text
+	// Transaction asks for rows that are there exactly once for readers of committed records.
+	Transaction Flag
 }
 
 // DefaultKeep is how long Redis holds a rollup.

@@ -177,6 +177,8 @@ func disturbedSink(kind string, s stream.Sink, err error) (stream.Sink, error) {
 		return faultyRollups{s}, nil
 	case *sinkkafka.Sink:
 		return faultyTopic{s}, nil
+	case *sinkkafka.TransactionSink:
+		return faultyTransactions{s}, nil
 	case *console.Sink:
 		return s, nil
 	}
@@ -241,4 +243,19 @@ func (f faultyTopic) Stage(e stream.Epoch) stream.Work {
 
 func (f faultyTopic) Reveal(ctx context.Context, r stream.Receipt) error {
 	return around("reveal.topic", func() error { return f.Sink.Reveal(ctx, r) })
+}
+
+type faultyTransactions struct{ *sinkkafka.TransactionSink }
+
+func (f faultyTransactions) Write(ctx context.Context, b *stream.Batch) error {
+	return around("write.transaction", func() error { return f.TransactionSink.Write(ctx, b) })
+}
+
+func (f faultyTransactions) Stage(e stream.Epoch) stream.Work {
+	_ = planted().reach("capture.transaction")
+	return faultyWork("stage.transaction", f.TransactionSink.Stage(e))
+}
+
+func (f faultyTransactions) Reveal(ctx context.Context, r stream.Receipt) error {
+	return around("reveal.transaction", func() error { return f.TransactionSink.Reveal(ctx, r) })
 }

@@ -25,6 +25,7 @@ type stores struct {
 	redis   *redis.Client
 	objects stream.Objects
 	kafka   *sinkkafka.Client
+	group   string // of the deployment, for outputs in transactions; "" if a command writes beside the workers, and at least once
 	console *console.Printer
 	refill  *refiller // is told of sinks that are opened
 }
@@ -179,8 +180,14 @@ func (s stores) openSink(c pipelines.SinkConfig, t engine.TaskContext) (stream.S
 		r.Objects, r.Pipeline, r.Output, r.Instance = s.objects, c.Pipeline, c.Output, c.Instance
 		r.Partition, r.Lateness = t.Task.Partition, c.Lateness
 		return parquet.NewRollups(r)
+	case c.Kind == pipelines.KafkaSink && c.Transaction && s.group != "":
+		return s.kafka.NewTransactionSink(sinkkafka.TransactionConfig{
+			Task: t.Task, Topic: c.Topic, Output: c.Output, Group: s.group, Objects: s.objects,
+		}), nil
 	case c.Kind == pipelines.KafkaSink:
-		return s.kafka.NewSink(t.Task, c.Topic), nil
+		sink := s.kafka.NewSink(t.Task, c.Topic)
+		sink.ParkWith(string(c.Kind)+"."+c.Output, t.Park)
+		return sink, nil
 	case c.Kind == pipelines.ConsoleSink:
 		return s.console.NewSink(c.Pipeline, c.Output), nil
 	}
@@ -189,7 +196,9 @@ func (s stores) openSink(c pipelines.SinkConfig, t engine.TaskContext) (stream.S
 
 // redisSink describes the Redis sink of a task.
 func redisSink(c pipelines.SinkConfig, t engine.TaskContext) redis.SinkConfig {
-	return redis.SinkConfig{Task: t.Task, Partitions: t.Partitions, Output: *redisOutputOf(&c)}
+	return redis.SinkConfig{
+		Task: t.Task, Partitions: t.Partitions, Output: *redisOutputOf(&c), Park: t.Park, Name: string(c.Kind) + "." + c.Output,
+	}
 }
 
 func redisOutputOf(c *pipelines.SinkConfig) *redis.Output {

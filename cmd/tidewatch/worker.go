@@ -77,7 +77,7 @@ func (w *worker) open(ctx context.Context) (err error) {
 		return err
 	}
 	w.refill = newRefiller(w.redis, w.objects, clock.System{}, w.log)
-	w.components.NewSink = stores{redis: w.redis, objects: w.objects, kafka: w.producer, refill: w.refill}.newSink
+	w.components.NewSink = stores{redis: w.redis, objects: w.objects, kafka: w.producer, group: w.config.Kafka.Group, refill: w.refill}.newSink
 	if err := w.loadPlans(ctx); err != nil {
 		return err
 	}
