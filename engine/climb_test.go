@@ -187,7 +187,11 @@ func restarted(t *rapid.T, l *lane, stage *Stage) *lane {
 	if l, err = newLane(context.Background(), stage, TaskContext{}, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.restore(state); err != nil {
+	r, err := stream.NewStateReader(state.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.restore(r); err != nil {
 		t.Fatal(err)
 	}
 	return l

@@ -2,12 +2,10 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +33,7 @@ type capture struct {
 	at           stream.Version
 	mark, record stream.Time
 	ledger       stream.Ledger
-	state        []byte // of a snapshot; nil if none is due
+	state        *state // of a snapshot; nil if none is due
 	prefix       string
 	works        []stageWork
 	decisions    []stream.Decision
@@ -69,6 +67,7 @@ type committer struct {
 	t          *task
 	checkpoint stream.Checkpoint // the newest claim that was won, or the row as taken over
 	rec        stream.Record     // what its bytes say
+	layers     *layers           // of the snapshot that rec names
 	left       []stream.Staged   // receipts of rec that are not revealed yet
 	unrevealed atomic.Int64      // how many; for the task
 	sinks      map[string]stream.Sink
@@ -120,7 +119,7 @@ func (c *committer) commit(ctx context.Context, e *capture) error {
 	ctx, span := c.t.deps.Tracer.Start(ctx, "epoch", trace.WithTimestamp(e.started), trace.WithAttributes(
 		attribute.String("task", c.t.id.String()), attribute.Int64("offset", e.at.Offset), attribute.Bool("snapshot", e.state != nil)))
 	defer span.End()
-	staged, snapshot, err := c.stage(ctx, e)
+	staged, snapshot, uploaded, err := c.stage(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -134,6 +133,9 @@ func (c *committer) commit(ctx context.Context, e *capture) error {
 	released := released(&c.rec, rec)
 	next.Decisions = nil
 	c.checkpoint, c.rec, c.left = *next, *rec, rec.Staged
+	if snapshot != nil {
+		c.layers = uploaded
+	}
 	c.unrevealed.Store(int64(len(c.left)))
 	c.t.claimedEpoch(next.Epoch)
 	if e.control != nil {
@@ -148,7 +150,7 @@ func (c *committer) commit(ctx context.Context, e *capture) error {
 }
 
 // stage runs the works of the sinks and uploads the snapshot. snapshot is nil if there is none, in the end.
-func (c *committer) stage(ctx context.Context, e *capture) (staged []stream.Staged, snapshot *stream.Snapshot, err error) {
+func (c *committer) stage(ctx context.Context, e *capture) (staged []stream.Staged, snapshot *stream.Snapshot, uploaded *layers, err error) {
 	ctx, span := c.t.deps.Tracer.Start(ctx, "stage")
 	defer span.End()
 	began := c.t.deps.Clock.Now()
@@ -160,7 +162,7 @@ func (c *committer) stage(ctx context.Context, e *capture) (staged []stream.Stag
 			acknowledged, c.behind[w.sink] = false, true
 			c.t.note(w.sink, err)
 		case err != nil:
-			return nil, nil, fmt.Errorf("stage output %s: %w", w.sink, err)
+			return nil, nil, nil, fmt.Errorf("stage output %s: %w", w.sink, err)
 		case w.live && c.behind[w.sink]:
 			delete(c.behind, w.sink)
 			c.t.note(w.sink, nil)
@@ -172,17 +174,20 @@ func (c *committer) stage(ctx context.Context, e *capture) (staged []stream.Stag
 	c.lagging.Store(len(c.behind) > 0)
 	c.t.timing(phaseStage, c.t.deps.Clock.Now().Sub(began))
 	if e.state == nil || !acknowledged {
-		return staged, nil, nil
+		return staged, nil, nil, nil
 	}
-	sum := sha256.Sum256(e.state)
-	snapshot = &stream.Snapshot{At: e.at, Object: e.prefix + "snapshot", Size: int64(len(e.state)), Hash: hex.EncodeToString(sum[:])}
-	err = again(ctx, c.t.deps.Clock, c.t.log, "put snapshot", func(ctx context.Context) error {
-		return c.t.deps.Objects.Put(ctx, snapshot.Object, e.state)
-	})
+	snapshot, uploaded, err = c.upload(ctx, e)
 	if err != nil {
-		return nil, nil, fmt.Errorf("put snapshot: %w", err)
+		return nil, nil, nil, fmt.Errorf("put snapshot: %w", err)
 	}
-	return staged, snapshot, nil
+	return staged, snapshot, uploaded, nil
+}
+
+// put uploads a snapshot.
+func (c *committer) put(ctx context.Context, key string, state []byte) error {
+	return again(ctx, c.t.deps.Clock, c.t.log, "put snapshot", func(ctx context.Context) error {
+		return c.t.deps.Objects.Put(ctx, key, state)
+	})
 }
 
 // work runs one piece of work until it succeeds; that of a live output only as long as the snapshot is worth it.
@@ -202,26 +207,27 @@ func (c *committer) work(ctx context.Context, w stageWork, snapshot bool) (recei
 // claimOf builds the claim: what earlier reveals left undone comes first.
 func (c *committer) claimOf(e *capture, staged []stream.Staged, snapshot *stream.Snapshot) (*stream.Checkpoint, *stream.Record, error) {
 	rec := c.rec
-	rec.Format, rec.At, rec.Mark, rec.RecordMark, rec.Ledger, rec.Control = 1, e.at, e.mark, e.record, e.ledger, e.control
+	rec.At, rec.Mark, rec.RecordMark, rec.Ledger, rec.Control = e.at, e.mark, e.record, e.ledger, e.control
 	rec.Staged = slices.Concat(c.left, staged)
 	if e.passed {
 		rec.Frontier = nil
 	}
 	if snapshot != nil {
-		rec.Snapshot = *snapshot
+		before := rec.Snapshot
+		rec.Snapshot, rec.Previous = *snapshot, &before
 	}
 	rec.Controls = nil
 	for _, k := range claimedControls(&c.rec) {
-		if k.At.Compare(rec.Snapshot.At) > 0 {
+		if k.At.Compare(oldest(&rec).At) > 0 {
 			rec.Controls = append(rec.Controls, k)
 		}
 	}
-	raw, err := json.Marshal(&rec)
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode record: %w", err)
-	}
 	next := c.checkpoint
 	next.Epoch++
+	raw, err := encodeRecord(next.Task, next.Epoch, &rec)
+	if err != nil {
+		return nil, nil, err
+	}
 	next.Record, next.Decisions = raw, e.decisions
 	return &next, &rec, nil
 }
@@ -288,7 +294,7 @@ func (c *committer) revealOne(ctx context.Context, s stream.Staged) error {
 	return nil
 }
 
-// claimedControls lists the control records after the snapshot of r, in order, that which takes effect now included.
+// claimedControls lists the control records after the snapshots of r, in order, that which takes effect now included.
 func claimedControls(r *stream.Record) []stream.Control {
 	all := slices.Clone(r.Controls)
 	if r.Control != nil {
@@ -299,8 +305,14 @@ func claimedControls(r *stream.Record) []stream.Control {
 
 // named lists the prefixes in the object store that a record keeps alive.
 func named(r *stream.Record) (prefixes []string) {
-	if o := r.Snapshot.Object; o != "" {
-		prefixes = append(prefixes, o[:len(o)-len("snapshot")])
+	add := func(slices []stream.Slice) {
+		for _, s := range slices {
+			prefixes = append(prefixes, s.Object[:strings.LastIndexByte(s.Object, '/')+1])
+		}
+	}
+	add(r.Snapshot.Slices)
+	if r.Previous != nil {
+		add(r.Previous.Slices)
 	}
 	for _, s := range r.Staged {
 		if s.Prefix != "" {
@@ -309,7 +321,7 @@ func named(r *stream.Record) (prefixes []string) {
 	}
 	for _, k := range claimedControls(r) {
 		if k.Inherit != nil {
-			prefixes = append(prefixes, k.Inherit.Object[:len(k.Inherit.Object)-len("snapshot")])
+			add(k.Inherit.Slices)
 		}
 	}
 	return prefixes

@@ -26,7 +26,9 @@ type lane struct {
 	row      int           // next row of in
 	rejected int           // next of in.Rejected
 
-	inherited func(ctx context.Context, i *stream.Inheritance) ([]byte, error) // gets the snapshot of another version
+	inherited func(ctx context.Context, i *stream.Inheritance) (*stream.StateReader, error) // gets the snapshot of another version
+
+	stateBytes int // of the newest snapshot
 
 	skew      skewTable // of the producers, of a stage that reads events
 	part      part      // of a stage with cuts
@@ -277,8 +279,9 @@ const (
 )
 
 // snapshot writes the state at the present version.
-func (l *lane) snapshot() ([]byte, error) {
+func (l *lane) snapshot() (*state, error) {
 	w := stream.NewStateWriter()
+	w.Grow(l.stateBytes + l.stateBytes/8)
 	w.Scope("engine/")
 	w.Section("position", 1)
 	w.Int(l.first)
@@ -292,15 +295,13 @@ func (l *lane) snapshot() ([]byte, error) {
 	if err := l.chain.snapshot(w); err != nil {
 		return nil, err
 	}
-	return w.Finish(), nil
+	s := &state{data: w.Finish(), ends: w.Blocks()}
+	l.stateBytes = len(s.data)
+	return s, nil
 }
 
 // restore reads the state into a fresh lane.
-func (l *lane) restore(data []byte) error {
-	r, err := stream.NewStateReader(data)
-	if err != nil {
-		return err
-	}
+func (l *lane) restore(r *stream.StateReader) error {
 	r.Scope("engine/")
 	if version, _ := r.Section("position"); version != 1 {
 		return fmt.Errorf("restore position: section version %d, want 1", version)

@@ -86,18 +86,14 @@ func (l *lane) inherit(ctx context.Context, k *stream.Control) error {
 	if k.Inherit == nil {
 		return nil
 	}
-	data, err := l.inherited(ctx, k.Inherit)
+	r, err := l.inherited(ctx, k.Inherit)
 	if err != nil {
-		return err
-	}
-	r, err := stream.NewStateReader(data)
-	if err != nil {
-		return fmt.Errorf("inherit %s: %w", k.Inherit.Object, err)
+		return fmt.Errorf("inherit from the version before: %w", err)
 	}
 	if k.Inherit.Marks {
 		r.Scope("marks/")
 		if err := l.marker.Restore(r); err != nil {
-			return fmt.Errorf("inherit marks from %s: %w", k.Inherit.Object, err)
+			return fmt.Errorf("inherit marks from the version before: %w", err)
 		}
 		l.mark, l.record = l.marker.Marks()
 	}
@@ -112,7 +108,7 @@ func (l *lane) inherit(ctx context.Context, k *stream.Control) error {
 			take = func(r *stream.StateReader) error { return heir.Inherit(r, k.Cut) }
 		}
 		if err := take(r); err != nil {
-			return fmt.Errorf("inherit step %s from %s: %w", s.Name, k.Inherit.Object, err)
+			return fmt.Errorf("inherit step %s from the version before: %w", s.Name, err)
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -127,7 +126,7 @@ func end(row *stream.Checkpoint, rec *stream.Record, owner string, cut stream.Ti
 	claim := *row
 	claim.Epoch, claim.Owner = row.Epoch+1, owner
 	var err error
-	claim.Record, err = json.Marshal(&next)
+	claim.Record, err = encodeRecord(claim.Task, claim.Epoch, &next)
 	return &claim, err
 }
 
@@ -137,7 +136,7 @@ func (s *Succession) begin(ctx context.Context, rows []*stream.Checkpoint, recor
 	add := func(stage *Stage, p stream.Partition, first int64, old int) error {
 		task := stream.TaskID{Instance: s.New.Instance, Stage: stage.Name, Partition: p}
 		at := stream.Version{Offset: first}
-		rec := stream.Record{Format: 1, At: at, Mark: stream.NoTime, RecordMark: stream.NoTime, First: first}
+		rec := stream.Record{At: at, Mark: stream.NoTime, RecordMark: stream.NoTime, First: first}
 		rec.Snapshot.At = at
 		rec.Control = &stream.Control{Kind: controlSince, At: stream.Version{Offset: first, Step: 1}, Cut: s.Cut}
 		if old >= 0 {
@@ -145,8 +144,9 @@ func (s *Succession) begin(ctx context.Context, rows []*stream.Checkpoint, recor
 				return err
 			}
 		}
-		body, err := json.Marshal(&rec)
-		fresh = append(fresh, &stream.Checkpoint{Task: task, Epoch: 1, Owner: "cut", Record: body})
+		claim := &stream.Checkpoint{Task: task, Epoch: 1, Owner: "cut"}
+		claim.Record, err = encodeRecord(task, claim.Epoch, &rec)
+		fresh = append(fresh, claim)
 		return err
 	}
 	for i, row := range rows {
@@ -171,10 +171,10 @@ func (s *Succession) begin(ctx context.Context, rows []*stream.Checkpoint, recor
 
 // inherit copies the snapshot of the old task for the new one; nil if nothing in it is of use.
 func (s *Succession) inherit(ctx context.Context, task stream.TaskID, at stream.Version, from string, rec *stream.Record) (*stream.Inheritance, error) {
-	if rec.Snapshot.Object == "" || task.Stage != from {
+	if len(rec.Snapshot.Slices) == 0 || task.Stage != from {
 		return nil, nil
 	}
-	i := &stream.Inheritance{Object: objectPrefix(task, at, "inherited") + "snapshot", Hash: rec.Snapshot.Hash, Steps: map[string]string{}}
+	i := &stream.Inheritance{Steps: map[string]string{}}
 	if o, n := s.Old.Stages[0], s.New.Stages[0]; task.Stage == n.Name {
 		i.Marks = o.Time.OutOfOrder == n.Time.OutOfOrder && o.Time.MaxJump == n.Time.MaxJump
 	}
@@ -186,8 +186,13 @@ func (s *Succession) inherit(ctx context.Context, task stream.TaskID, at stream.
 	if len(i.Steps) == 0 && !i.Marks {
 		return nil, nil
 	}
-	if err := s.Objects.Copy(ctx, rec.Snapshot.Object, i.Object); err != nil {
-		return nil, fmt.Errorf("copy snapshot %s: %w", rec.Snapshot.Object, err)
+	for n, slice := range rec.Snapshot.Slices {
+		to := slice
+		to.Object = fmt.Sprintf("%s%s-%d", objectPrefix(task, at, "inherited"), snapshotName, n)
+		if err := s.Objects.Copy(ctx, slice.Object, to.Object); err != nil {
+			return nil, fmt.Errorf("copy snapshot %s: %w", slice.Object, err)
+		}
+		i.Slices = append(i.Slices, to)
 	}
 	return i, nil
 }

@@ -292,7 +292,7 @@ func (t *task) capture(ctx context.Context, snapshot bool, control *stream.Contr
 			return fmt.Errorf("capture %s: %w", t.id, err)
 		}
 		t.lastSnapshot, t.snapshotAt = now, l.at
-		t.status.stateBytes.Store(int64(len(e.state)))
+		t.status.stateBytes.Store(int64(len(e.state.data)))
 	}
 	e.works = t.stageOutputs(e)
 	t.lastEpoch, t.inFlight = now, true

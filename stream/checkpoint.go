@@ -31,11 +31,13 @@ type Checkpoint struct {
 
 // Record is what a row holds beside epoch, owner and timeline. Unknown fields of a newer version are refused.
 type Record struct {
-	Format int     `json:"format"` // 1
+	Format int     `json:"format"` // 2; 1 is read
 	At     Version `json:"at"`
-	// Snapshot is the newest; the state at At follows from it by a replay.
-	Snapshot Snapshot `json:"snapshot"`
-	// Controls since the snapshot, with the version at which each took effect.
+	// Snapshot is the newest; the state at At follows from it by a replay. Previous is the one before it, for the case that the
+	// newest is damaged; nil if there was none since format 2.
+	Snapshot Snapshot  `json:"snapshot"`
+	Previous *Snapshot `json:"previous,omitempty"`
+	// Controls since both snapshots, with the version at which each took effect.
 	Controls []Control `json:"controls,omitempty"`
 	// Control takes effect right after this record's claim.
 	Control *Control `json:"control,omitempty"`
@@ -52,14 +54,26 @@ type Record struct {
 	// on this Timeline of the store.
 	Frontier *Version `json:"frontier,omitempty"`
 	Timeline int64    `json:"timeline,omitempty"`
+	// Sum is the checksum of the row, and always its last field; the engine has written and checked it.
+	Sum string `json:"sum,omitempty"`
 }
 
-// Snapshot names a state object. The zero Snapshot is the empty state at the task's first offset.
+// Snapshot names the objects of a state: a base, and deltas behind it. Without any it is the empty state at the task's first
+// offset.
 type Snapshot struct {
 	At     Version `json:"at"`
-	Object string  `json:"object,omitempty"` // key in the object store
-	Size   int64   `json:"size,omitempty"`
-	Hash   string  `json:"hash,omitempty"` // SHA-256 of the object, hex
+	Slices []Slice `json:"slices,omitempty"`
+	Size   int64   `json:"size,omitempty"` // of the state
+	// The one object of a snapshot in a record of format 1: the state as a whole, and its SHA-256.
+	Object string `json:"object,omitempty"`
+	Hash   string `json:"hash,omitempty"`
+}
+
+// Slice names one object of a snapshot.
+type Slice struct {
+	Object string `json:"object"` // key in the object store
+	Size   int64  `json:"size"`
+	Hash   string `json:"hash"` // SHA-256 of its index, hex
 }
 
 // Control is a record of the log that is no event: an idle tick, or the cut at which one version of a pipeline follows
@@ -76,10 +90,12 @@ type Control struct {
 
 // Inheritance is the snapshot of a task of another version of the pipeline, and what of it means the same in this one.
 type Inheritance struct {
-	Object string            `json:"object"`
-	Hash   string            `json:"hash"`
+	Slices []Slice           `json:"slices,omitempty"`
 	Marks  bool              `json:"marks"` // progress
 	Steps  map[string]string `json:"steps"` // by step of this version: where its state lies in the snapshot
+	// As in a Snapshot.
+	Object string `json:"object,omitempty"`
+	Hash   string `json:"hash,omitempty"`
 }
 
 // Staged is one receipt of a sink. Prefix is where the epoch that staged it has put its objects.

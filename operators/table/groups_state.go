@@ -1,9 +1,9 @@
 package table
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 
 	"github.com/tidewatch/tidewatch/stream"
@@ -94,12 +94,10 @@ func (g *Groups) writeColumn(w *stream.StateWriter, c int, ids []uint32) {
 	}
 }
 
-// endsBlock picks one of about 128 strings by their own bytes, whatever stands around them.
-func endsBlock(text []byte) bool {
-	var last [8]byte
-	copy(last[:], text[max(len(text)-8, 0):])
-	return binary.LittleEndian.Uint64(last[:])*0x9e3779b97f4a7c15>>57 == 0
-}
+// endsBlock picks one of 128 strings by their own bytes, whatever stands around them.
+func endsBlock(text []byte) bool { return crc32.Checksum(text, castagnoli)&127 == 0 }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Restore reads what Snapshot wrote into an empty table. Nothing is retained yet: the caller retains what it restores and
 // then calls Check.
