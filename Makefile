@@ -127,6 +127,14 @@ crash: tools ## kill, pause and cut off real workers, compare with an oracle: SE
 show-restart: build tools ## a killed worker reads again only what came since its snapshot
 	@$(SHOW) restart
 
+SINK ?= redis
+HOW ?= kill
+AWAY ?= $(if $(filter command line environment,$(origin MINUTES)),$(MINUTES),10)
+
+.PHONY: show-outage
+show-outage: build tools ## a server goes away and comes back: memory, catch-up, nothing lost: SINK=redis|postgres|objects|kafka MINUTES=10 HOW=kill|pause
+	@$(SHOW) outage -sink $(SINK) -how $(HOW) -minutes $(AWAY)
+
 .PHONY: show-cloudtrail
 show-cloudtrail: build tools ## real CloudTrail records, live and by replay: equal answers
 	@$(SHOW) cloudtrail

@@ -22,6 +22,9 @@ import (
 // one: the replay would send again what is missing.
 const flushPatience = 5 * time.Second
 
+// snapshotPatience is how long an epoch waits for its snapshot to be uploaded.
+const snapshotPatience = 10 * time.Second
+
 // revealPatience bounds one attempt to reveal a receipt; what is left over is carried by the next epoch.
 const revealPatience = 10 * time.Second
 
@@ -94,6 +97,7 @@ func (c *committer) run(ctx context.Context) {
 		case <-retry:
 			wait = min(2*wait, lastBackoff)
 			c.reveal(ctx)
+			c.complete()
 		case e, open := <-c.queue:
 			switch {
 			case open:
@@ -146,6 +150,7 @@ func (c *committer) commit(ctx context.Context, e *capture) error {
 	c.outcomes <- outcome{claimed: e}
 	c.t.deps.collector.schedule(released)
 	c.reveal(ctx)
+	c.complete()
 	return nil
 }
 
@@ -176,6 +181,19 @@ func (c *committer) stage(ctx context.Context, e *capture) (staged []stream.Stag
 	if e.state == nil || !acknowledged {
 		return staged, nil, nil, nil
 	}
+<<<<<<< /tmp/g/head/engine__commit.go
+	sum := sha256.Sum256(e.state)
+	snapshot = &stream.Snapshot{At: e.at, Object: e.prefix + "snapshot", Size: int64(len(e.state)), Hash: hex.EncodeToString(sum[:])}
+	if err := c.put(ctx, snapshot.Object, e.state); err != nil {
+		if c.t.stage.Cut == nil && ctx.Err() == nil && stream.KindOfError(err) == stream.Retry {
+			c.t.note(snapshotOutput, err)
+			return staged, nil, nil
+		}
+		return nil, nil, fmt.Errorf("put snapshot: %w", err)
+	}
+	c.t.note(snapshotOutput, nil)
+	return staged, snapshot, nil
+=======
 	snapshot, uploaded, err = c.upload(ctx, e)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("put snapshot: %w", err)
@@ -188,6 +206,48 @@ func (c *committer) put(ctx context.Context, key string, state []byte) error {
 	return again(ctx, c.t.deps.Clock, c.t.log, "put snapshot", func(ctx context.Context) error {
 		return c.t.deps.Objects.Put(ctx, key, state)
 	})
+>>>>>>> /tmp/g/n
+}
+
+// snapshotOutput names the snapshots in the status.
+const snapshotOutput = "snapshots"
+
+// put uploads a snapshot. A store that is away costs the snapshot and not the epoch, but where snapshots are all that epochs
+// are for.
+func (c *committer) put(ctx context.Context, key string, state []byte) error {
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if c.t.stage.Cut == nil {
+		limited, cancel = context.WithTimeout(ctx, snapshotPatience)
+	}
+	defer cancel()
+	err := again(limited, c.t.deps.Clock, c.t.log, "put snapshot", func(ctx context.Context) error {
+		return c.t.deps.Objects.Put(ctx, key, state)
+	})
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return stream.Mark(stream.Retry, err)
+	}
+	return err
+}
+
+// complete shows how far results are final: up to the mark of the newest claim, if every output has all that it has to take.
+func (c *committer) complete() {
+	if len(c.left) > 0 || len(c.behind) > 0 {
+		return
+	}
+	for _, s := range c.sinks {
+		if trouble(s) != nil {
+			return
+		}
+	}
+	c.t.completeTo(c.rec.Mark)
+}
+
+// trouble is why the sink's receiver does not take what it is sent.
+func trouble(s stream.Sink) error {
+	if t, ok := s.(stream.TroubledSink); ok {
+		return t.Trouble()
+	}
+	return nil
 }
 
 // work runs one piece of work until it succeeds; that of a live output only as long as the snapshot is worth it.
@@ -266,7 +326,7 @@ func (c *committer) reveal(ctx context.Context) {
 		if !stuck[s.Sink] {
 			err := c.revealOne(ctx, s)
 			if err == nil {
-				if !c.behind[s.Sink] { // what it reveals is not all that it has to take
+				if !c.behind[s.Sink] && trouble(c.sinks[s.Sink]) == nil { // what it reveals is not all that it has to take
 					c.t.note(s.Sink, nil)
 				}
 				continue

@@ -264,7 +264,7 @@ func (r *Runner) attempt(run *running) *task {
 	log := r.deps.Log.With("pipeline", run.stage.Plan.Pipeline, "stage", run.stage.Name,
 		"topic", run.id.Partition.Topic, "partition", run.id.Partition.Number)
 	t := &task{id: run.id, stage: run.stage, deps: r.deps, log: log, drain: run.drain, end: -1, ended: make(chan struct{})}
-	t.status.mu.now = TaskStatus{Task: run.id, Pipeline: run.stage.Plan.Pipeline, State: "starting", Mark: stream.NoTime, RecordMark: stream.NoTime, End: -1, Lag: -1}
+	t.status.mu.now = TaskStatus{Task: run.id, Pipeline: run.stage.Plan.Pipeline, State: "starting", Mark: stream.NoTime, RecordMark: stream.NoTime, Complete: stream.NoTime, End: -1, Lag: -1}
 	return t
 }
 

@@ -47,6 +47,7 @@ type TaskStatus struct {
 	LagTime    time.Duration
 	Mark       stream.Time // watermark, idle ticks included
 	RecordMark stream.Time
+	Complete   stream.Time // the mark up to which everything is claimed, and every output has what it has to take
 	Ledger     stream.Ledger
 	Events     int64
 	StateBytes int64 // memory of the operators' state
@@ -116,6 +117,11 @@ func (t *task) show(now time.Time) {
 	t.lastShow = now
 	l := t.lane
 	l.chain.keys.show(&t.status)
+	for _, o := range l.chain.outputs {
+		if err := trouble(o.Sink); err != nil {
+			t.note(o.Name, err)
+		}
+	}
 	mark, record := l.marker.Marks()
 	bytes, groups := l.chain.size()
 	if now.Sub(t.lastSkew) >= skewEvery {
@@ -170,6 +176,13 @@ func (t *task) timing(p phase, d time.Duration) {
 	}
 	sum := s.mu.now.Durations[phaseNames[p]]
 	s.mu.now.Durations[phaseNames[p]] = Duration{Count: sum.Count + 1, Total: sum.Total + d, Last: d}
+}
+
+// completeTo records how far results are final.
+func (t *task) completeTo(mark stream.Time) {
+	t.status.mu.Lock()
+	defer t.status.mu.Unlock()
+	t.status.mu.now.Complete = mark
 }
 
 // claimedEpoch records the newest claim.

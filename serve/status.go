@@ -8,17 +8,26 @@ import (
 
 // StatusAnswer is the body of /api/v2/status.
 type StatusAnswer struct {
-	Worker    string           `json:"worker"`
-	Version   string           `json:"version"`
-	Pipelines []PipelineStatus `json:"pipelines"`
+	Worker       string             `json:"worker"`
+	Version      string             `json:"version"`
+	Dependencies []DependencyStatus `json:"dependencies"`
+	Pipelines    []PipelineStatus   `json:"pipelines"`
+}
+
+// DependencyStatus is something that this worker needs.
+type DependencyStatus struct {
+	Name      string   `json:"name"`       // Kafka, Postgres, Redis, its content, the object store
+	AwaySince *Instant `json:"away_since"` // null while it answers
+	Problem   string   `json:"problem,omitempty"`
 }
 
 // PipelineStatus is how one pipeline stands on this worker.
 type PipelineStatus struct {
 	Name     string `json:"name"`
 	Instance string `json:"instance"`
-	// CompleteThrough is the lowest watermark of the last stage's partitions: results up to it are final but for late
-	// events within allowed_lateness. Null while it is unknown.
+	// CompleteThrough is the lowest watermark of the last stage's partitions up to which everything is claimed and every output
+	// has what it has to take: results up to it are final but for late events within allowed_lateness. It stands still while a
+	// store is away. Null while it is unknown.
 	CompleteThrough *Instant          `json:"complete_through"`
 	Ledger          map[string]int64  `json:"ledger"`      // of the stages that read events
 	LedgerDiff      int64             `json:"ledger_diff"` // offsets passed less the ledger's sum: 0 or a defect

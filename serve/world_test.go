@@ -120,7 +120,9 @@ func (w *world) readsOf(output string) int {
 
 func (w *world) Status() StatusAnswer {
 	lag := int64(3)
-	a := StatusAnswer{Worker: "worker-1", Version: "dev", Pipelines: []PipelineStatus{}}
+	a := StatusAnswer{Worker: "worker-1", Version: "dev", Pipelines: []PipelineStatus{}, Dependencies: []DependencyStatus{
+		{Name: "Postgres"}, {Name: "Redis", AwaySince: InstantOf(at(100)), Problem: "connection refused"},
+	}}
 	for _, d := range w.described {
 		t := PartitionStatus{
 			Stage: "main", Topic: d.Topics[0], State: "running", Epoch: 7, Offset: 100, Lag: &lag, LagSeconds: 1.5, Watermark: InstantOf(at(110)),

@@ -22,6 +22,7 @@ type statusView struct {
 	lineup func() *lineup
 	claims *postgres.ClaimStore
 	checks map[string]func(context.Context) error // by name of the dependency
+	needs  *dependencies                          // what looks at them; nil if nobody does
 }
 
 // Pipelines implements serve.Status.
@@ -69,10 +70,13 @@ func describePlan(p *engine.Plan) *pipelines.Description {
 
 // Status implements serve.Status.
 func (v *statusView) Status() serve.StatusAnswer {
-	a := serve.StatusAnswer{Worker: v.worker, Version: version, Pipelines: []serve.PipelineStatus{}}
+	a := serve.StatusAnswer{Worker: v.worker, Version: version, Dependencies: []serve.DependencyStatus{}, Pipelines: []serve.PipelineStatus{}}
 	tasks := v.tasks()
 	for _, p := range v.lineup().plans {
 		a.Pipelines = append(a.Pipelines, pipelineStatus(p, tasks))
+	}
+	if v.needs != nil {
+		a.Dependencies = v.needs.status()
 	}
 	slices.SortFunc(a.Pipelines, func(x, y serve.PipelineStatus) int { return strings.Compare(x.Name, y.Name) })
 	return a
@@ -90,7 +94,7 @@ func pipelineStatus(p *engine.Plan, tasks []engine.TaskStatus) serve.PipelineSta
 		}
 		s.Partitions = append(s.Partitions, partitionStatus(t))
 		if t.Task.Stage == last {
-			complete = min(complete, t.Mark)
+			complete = min(complete, t.Complete)
 		}
 		if t.Task.Stage == p.Stages[0].Name {
 			sum.Add(&t.Ledger)
@@ -118,11 +122,9 @@ func partitionStatus(t *engine.TaskStatus) serve.PartitionStatus {
 
 // Ready implements serve.Status: every dependency answers, and no task has failed.
 func (v *statusView) Ready(ctx context.Context) error {
-	var errs []error
-	for _, name := range sortedKeys(v.checks) {
-		if err := v.checks[name](ctx); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
+	errs := []error{v.needs.ready()}
+	if check := v.checks[contentOfRedis]; check != nil { // it costs nothing, and is known at once
+		errs = append(errs, check(ctx))
 	}
 	for _, t := range v.tasks() {
 		if t.State == "failed" {

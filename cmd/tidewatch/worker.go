@@ -269,10 +269,13 @@ func (w *worker) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w.view.tasks = w.runner.Status
-	w.view.checks = map[string]func(context.Context) error{"Redis": w.redis.Ping, "Postgres": w.db.Ping}
-	if slices.Contains(w.roles, "worker") {
-		w.view.checks["content of Redis"] = w.refill.ready
+	w.view.checks = map[string]func(context.Context) error{
+		"Redis": w.redis.Ping, "Postgres": w.db.Ping, "Kafka": w.source.Ping, "object store": seldom(clock.System{}, checkObjects(w.objects)),
 	}
+	if slices.Contains(w.roles, "worker") {
+		w.view.checks[contentOfRedis] = w.refill.ready
+	}
+	w.view.needs = &dependencies{checks: w.view.checks, clock: clock.System{}, log: w.log}
 	api, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.config.HTTP.Listen)
 	if err != nil {
 		return fail(exitConflict, fmt.Errorf("listen for the API: %w; choose another http.listen", err))
@@ -288,7 +291,7 @@ func (w *worker) run(ctx context.Context) error {
 	w.api.Store(server)
 	w.log.Info("worker runs", "worker", w.id, "api", "http://"+api.Addr().String(), "metrics", "http://"+admin.Addr().String()+"/metrics", "pipelines", len(w.lineup().plans))
 	var wg sync.WaitGroup
-	var errs [5]error
+	var errs [6]error
 	part := func(i int, run func(context.Context) error) {
 		wg.Go(func() {
 			if errs[i] = run(ctx); errs[i] != nil {
@@ -297,7 +300,9 @@ func (w *worker) run(ctx context.Context) error {
 		})
 	}
 	part(0, server.Run)
-	part(1, func(ctx context.Context) error { return obs.Serve(ctx, admin, w.metrics, server.Metrics()) })
+	part(1, func(ctx context.Context) error {
+		return obs.Serve(ctx, admin, w.metrics, server.Metrics(), obs.NewAway(w.view.needs.away))
+	})
 	if slices.Contains(w.roles, "worker") {
 		part(2, func(ctx context.Context) error {
 			err := w.runner.Run(ctx)
@@ -307,6 +312,7 @@ func (w *worker) run(ctx context.Context) error {
 		part(3, func(ctx context.Context) error { return w.refill.run(ctx, w.runner) })
 	}
 	part(4, w.versions.run)
+	part(5, w.view.needs.run)
 	wg.Wait()
 	return errors.Join(errs[:]...)
 }

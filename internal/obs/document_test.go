@@ -43,6 +43,13 @@ One time series for each task: a partition of a stage of a pipeline.
 `)
 	table(t, &b, tasks)
 	b.WriteString(`
+## What the worker needs
+
+Kafka, Postgres, Redis, its content, the object store: one time series for each.
+
+`)
+	table(t, &b, obs.NewAway(func() map[string]time.Duration { return map[string]time.Duration{"Redis": 0} }))
+	b.WriteString(`
 ## Page and API
 
 `)
@@ -54,7 +61,7 @@ One time series for each task: a partition of a stage of a pipeline.
 func everything() engine.TaskStatus {
 	return engine.TaskStatus{
 		Task: stream.TaskID{Stage: "main", Partition: stream.Partition{Topic: "metrics"}}, At: stream.Version{Offset: 1},
-		Outputs: map[string]string{"redis": ""}, Durations: map[string]engine.Duration{"claim": {}},
+		Outputs: map[string]string{"redis": ""}, Parked: map[string]int64{"redis": 1}, Durations: map[string]engine.Duration{"claim": {}},
 	}
 }
 

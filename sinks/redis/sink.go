@@ -207,6 +207,14 @@ func (s *Sink) Status() Status {
 	return st
 }
 
+// Trouble implements stream.TroubledSink.
+func (s *Sink) Trouble() error {
+	if err := s.sender.state().Err; err != nil {
+		return fmt.Errorf("write %s to redis: %w", s.config.Output.Name, err)
+	}
+	return nil
+}
+
 // tasksValue is what the hash of tasks says about this task.
 func (s *Sink) tasksValue() string {
 	return s.writer + " " + strconv.Itoa(int(s.config.Partitions))

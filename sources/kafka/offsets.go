@@ -62,6 +62,14 @@ func (s *Source) PartitionsOf(ctx context.Context, topic string) ([]stream.Parti
 	return all, nil
 }
 
+// Ping asks the cluster whether it answers.
+func (s *Source) Ping(ctx context.Context) error {
+	if err := s.client.Ping(ctx); err != nil {
+		return kafkaclient.Mark(fmt.Errorf("ask whether a broker answers: %w", err))
+	}
+	return nil
+}
+
 func (s *Source) offsets(ctx context.Context, p stream.Partition) (start, end int64, err error) {
 	if start, err = s.offset(ctx, p, earliest); err != nil {
 		return 0, 0, err
