@@ -181,32 +181,16 @@ func (c *committer) stage(ctx context.Context, e *capture) (staged []stream.Stag
 	if e.state == nil || !acknowledged {
 		return staged, nil, nil, nil
 	}
-<<<<<<< /tmp/g/head/engine__commit.go
-	sum := sha256.Sum256(e.state)
-	snapshot = &stream.Snapshot{At: e.at, Object: e.prefix + "snapshot", Size: int64(len(e.state)), Hash: hex.EncodeToString(sum[:])}
-	if err := c.put(ctx, snapshot.Object, e.state); err != nil {
-		if c.t.stage.Cut == nil && ctx.Err() == nil && stream.KindOfError(err) == stream.Retry {
-			c.t.note(snapshotOutput, err)
-			return staged, nil, nil
-		}
-		return nil, nil, fmt.Errorf("put snapshot: %w", err)
-	}
-	c.t.note(snapshotOutput, nil)
-	return staged, snapshot, nil
-=======
 	snapshot, uploaded, err = c.upload(ctx, e)
 	if err != nil {
+		if c.t.stage.Cut == nil && ctx.Err() == nil && stream.KindOfError(err) == stream.Retry {
+			c.t.note(snapshotOutput, err)
+			return staged, nil, nil, nil
+		}
 		return nil, nil, nil, fmt.Errorf("put snapshot: %w", err)
 	}
+	c.t.note(snapshotOutput, nil)
 	return staged, snapshot, uploaded, nil
-}
-
-// put uploads a snapshot.
-func (c *committer) put(ctx context.Context, key string, state []byte) error {
-	return again(ctx, c.t.deps.Clock, c.t.log, "put snapshot", func(ctx context.Context) error {
-		return c.t.deps.Objects.Put(ctx, key, state)
-	})
->>>>>>> /tmp/g/n
 }
 
 // snapshotOutput names the snapshots in the status.
