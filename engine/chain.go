@@ -188,15 +188,21 @@ func (c *chain) size() (bytes, groups int64) {
 	return bytes, groups
 }
 
-// held is the memory of the rows that sinks keep until a file is finished.
-func (c *chain) held() (bytes int64) {
+// full says that a sink holds as many rows of an epoch as it should.
+func (c *chain) full() bool {
+	return slices.ContainsFunc(c.outputs, func(o Output) bool {
+		s, ok := o.Sink.(stream.FullSink)
+		return ok && s.Full()
+	})
+}
+
+// relieve drops, in a replay, what full sinks hold: it is staged or visible already.
+func (c *chain) relieve(e stream.Epoch) {
 	for _, o := range c.outputs {
-		if s, ok := o.Sink.(stream.Sized); ok {
-			b, _ := s.Size()
-			bytes += b
+		if s, ok := o.Sink.(stream.FullSink); ok && s.Full() {
+			o.Sink.Stage(e)
 		}
 	}
-	return bytes
 }
 
 // snapshot writes the ledger, the operators and the sinks that keep rows.

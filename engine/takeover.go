@@ -3,8 +3,12 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +48,23 @@ func newOwner() string {
 	return hex.EncodeToString(b[:])
 }
 
+// decodeRecord reads the record of a row; a row without claims has none.
+func decodeRecord(cp *stream.Checkpoint) (*stream.Record, error) {
+	rec := &stream.Record{Mark: stream.NoTime, RecordMark: stream.NoTime}
+	if cp.Epoch == 0 {
+		return rec, nil
+	}
+	d := json.NewDecoder(strings.NewReader(string(cp.Record)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(rec); err != nil {
+		return nil, fmt.Errorf("decode record of epoch %d: %w; if a newer tidewatch wrote it, run that version", cp.Epoch, err)
+	}
+	if rec.Format != 1 {
+		return nil, fmt.Errorf("decode record of epoch %d: format %d, this version knows 1", cp.Epoch, rec.Format)
+	}
+	return rec, nil
+}
+
 // open builds the lane and restores the snapshot, starts the committer with what the row carries, and opens the reader.
 func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Record) error {
 	first := rec.First
@@ -81,11 +102,10 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 		return err
 	}
 	t.lane.onReject, t.lane.inherited = t.dead.Write, t.inherited
-	loaded, err := t.restore(ctx, rec)
-	if err != nil {
+	if err := t.restore(ctx, rec); err != nil {
 		return err
 	}
-	t.startCommitter(ctx, cp, rec, loaded)
+	t.startCommitter(ctx, cp, rec)
 	t.collectOlder(ctx, rec)
 	decoder, err := t.stage.newDecoder()
 	if err != nil {
@@ -113,9 +133,51 @@ func (t *task) refuseRecreated(ctx context.Context) error {
 		"silently: to begin anew with the present topic, give the pipeline another name", t.id.Partition.Topic, rows[0])
 }
 
-func (t *task) startCommitter(ctx context.Context, cp *stream.Checkpoint, rec *stream.Record, loaded *layers) {
+// restore loads the snapshot. A missing or damaged object is fatal: the row promises it.
+func (t *task) restore(ctx context.Context, rec *stream.Record) error {
+	at := rec.Snapshot
+	if at.Object == "" {
+		return nil
+	}
+	data, err := t.load(ctx, at.Object, at.Hash)
+	if err != nil {
+		return err
+	}
+	if err := t.lane.restore(data); err != nil {
+		return fmt.Errorf("restore snapshot %s: %w", at.Object, err)
+	}
+	if t.lane.at != at.At || t.lane.first != rec.First {
+		return fmt.Errorf("restore snapshot %s: it holds version %v, the row says %v", at.Object, t.lane.at, at.At)
+	}
+	return nil
+}
+
+// inherited loads the snapshot of the version of the pipeline before.
+func (t *task) inherited(ctx context.Context, i *stream.Inheritance) ([]byte, error) {
+	return t.load(ctx, i.Object, i.Hash)
+}
+
+func (t *task) load(ctx context.Context, object, hash string) (data []byte, err error) {
+	err = again(ctx, t.deps.Clock, t.log, "get snapshot", func(ctx context.Context) (err error) {
+		data, err = t.deps.Objects.Get(ctx, object)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("get snapshot %s: it is missing, though the task's row names it; restore the object store, or drop "+
+			"the row to start again from the log's start", object)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get snapshot %s: %w", object, err)
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != hash {
+		return nil, fmt.Errorf("get snapshot %s: its hash is not the one in the task's row: the object is damaged", object)
+	}
+	return data, nil
+}
+
+func (t *task) startCommitter(ctx context.Context, cp *stream.Checkpoint, rec *stream.Record) {
 	t.commit = &committer{
-		t: t, checkpoint: *cp, rec: *rec, layers: loaded, left: rec.Staged, sinks: map[string]stream.Sink{}, behind: map[string]bool{},
+		t: t, checkpoint: *cp, rec: *rec, left: rec.Staged, sinks: map[string]stream.Sink{}, behind: map[string]bool{},
 		queue: make(chan *capture, 1), outcomes: make(chan outcome, 4), idle: make(chan struct{}),
 	}
 	for _, o := range t.lane.chain.outputs {
@@ -162,9 +224,6 @@ func (t *task) replay(ctx context.Context, rec *stream.Record) error {
 	l.chain.muted = true
 	defer func() { l.chain.muted = false }()
 	for _, k := range rec.Controls {
-		if k.At.Compare(l.at) <= 0 {
-			continue // part of the snapshot
-		}
 		if err := t.replayTo(ctx, k.At.Offset); err != nil {
 			return err
 		}
@@ -197,6 +256,7 @@ func (t *task) replayTo(ctx context.Context, offset int64) error {
 		if err != nil {
 			return err
 		}
+		l.chain.relieve(stream.Epoch{At: l.at})
 		if why == exhausted {
 			l.in = nil
 		}

@@ -26,8 +26,7 @@ type task struct {
 	lane     *lane
 	reader   stream.Reader
 	commit   *committer
-	inFlight bool  // a capture is not claimed yet
-	held     int64 // bytes that sinks kept at the newest capture
+	inFlight bool // a capture is not claimed yet
 	dead     DeadLetters
 	claimed  stream.Version // of the newest claim
 	end      int64          // log end as last seen, -1 unknown
@@ -165,31 +164,16 @@ func (t *task) tend(ctx context.Context) error {
 		}
 	}
 	if t.inFlight {
-		return t.bound(ctx)
+		return nil
 	}
 	if tick := t.idleTick(now); tick != nil {
 		return t.controlEpoch(ctx, tick)
 	}
 	changed := t.lane.at != t.claimed || len(t.lane.chain.decisions) > 0 || t.commit.lagging.Load()
-	if !changed || !due(now, t.lastEpoch, i.Epoch) {
+	if !changed || !due(now, t.lastEpoch, i.Epoch) && !t.lane.chain.full() {
 		return nil
 	}
 	return t.capture(ctx, now.Sub(t.lastSnapshot) >= i.Snapshot, nil)
-}
-
-// What a task holds for its next epoch while the one before it is not claimed, because a store is away. Beyond that it stops
-// reading until the claim is answered.
-const (
-	maxDecisions = 10_000
-	maxHeld      = 32 << 20 // bytes of rows that sinks have kept for files since then
-)
-
-// bound waits for the epoch in flight if too much has gathered behind it.
-func (t *task) bound(ctx context.Context) error {
-	if c := t.lane.chain; len(c.decisions) < maxDecisions && c.held()-t.held < maxHeld {
-		return nil
-	}
-	return t.settle(ctx)
 }
 
 // due reports whether a multiple of the interval has passed since last, or all of it where the clock was set back: tasks
@@ -308,10 +292,9 @@ func (t *task) capture(ctx context.Context, snapshot bool, control *stream.Contr
 			return fmt.Errorf("capture %s: %w", t.id, err)
 		}
 		t.lastSnapshot, t.snapshotAt = now, l.at
-		t.status.stateBytes.Store(int64(len(e.state.data)))
+		t.status.stateBytes.Store(int64(len(e.state)))
 	}
 	e.works = t.stageOutputs(e)
-	t.held = l.chain.held()
 	t.lastEpoch, t.inFlight = now, true
 	t.timing(phaseCapture, t.deps.Clock.Now().Sub(now))
 	select {

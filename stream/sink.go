@@ -61,10 +61,10 @@ type (
 	HoldingSink interface {
 		Held(visit func(b *Batch) error) error
 	}
-	// TroubledSink sends in the background. Trouble, from any goroutine, says why its receiver does not take what it is sent;
-	// nil while it does.
-	TroubledSink interface {
-		Trouble() error
+	// FullSink keeps the rows of an epoch in memory. Full is asked from the task's goroutine, between two inputs, whether they
+	// are so many that the epoch should end now; in a replay, Stage is called then and its work dropped.
+	FullSink interface {
+		Full() bool
 	}
 	// ControlSink keeps the control records of the task. Control comes from the task's goroutine with each of them in the order
 	// of their versions, once it is claimed and where it takes effect; in a replay again.
