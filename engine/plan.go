@@ -79,7 +79,9 @@ type TaskContext struct {
 	Fresh bool
 	// Internal writes to the internal topic of a stage that has one.
 	Internal LogWriter
-	Clock    stream.Clock
+	// Park takes rows that the servers of the outputs refuse for good; nil where nobody does, and they are an error.
+	Park  stream.Park
+	Clock stream.Clock
 }
 
 // LogWriter appends records to one topic for one task. Append is called from the task's goroutine and may block; Flush

@@ -29,7 +29,8 @@ type Displayer interface {
 	CommitForDisplay(p stream.Partition, offset int64)
 }
 
-// DeadLetters takes the records that do not decode. Each task has its own, used from the task's goroutine but for Flush.
+// DeadLetters takes the records that do not decode, and what else is set aside. Each task has its own. Write comes from the
+// task's goroutine and from those of sinks that park rows, Flush from the committer.
 type DeadLetters interface {
 	Write(ctx context.Context, dead []stream.Rejected) error
 	// Flush returns when all that was written so far is acknowledged.

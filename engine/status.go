@@ -55,6 +55,7 @@ type TaskStatus struct {
 	Snapshot   SnapshotStatus
 	Skew       []ProducerSkew    // of the producers whose clocks differ most; it is never changed
 	Outputs    map[string]string // troubles by output, "" if none
+	Parked     map[string]int64  // rows by output that its server refused since the task started here; it is never changed
 	Durations  map[string]Duration
 }
 

@@ -93,6 +93,7 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 	if t.dead, err = t.deps.NewDeadLetters(tc); err != nil {
 		return err
 	}
+	tc.Park = t.park
 	if t.stage.Internal != "" {
 		if tc.Internal, err = t.deps.NewInternal(tc); err != nil {
 			return err

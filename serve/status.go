@@ -51,6 +51,7 @@ type PartitionStatus struct {
 	Groups      int64             `json:"groups"`
 	Snapshot    int64             `json:"snapshot_offset"`
 	Outputs     map[string]string `json:"outputs"` // trouble by output, "" when it works
+	Parked      map[string]int64  `json:"parked,omitempty"` // rows by output that its server refused, see dead letters of the kind parked
 	SnapshotLen int64             `json:"snapshot_bytes"`
 }
 

@@ -1,6 +1,9 @@
 package stream
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+)
 
 // LetterKind says what a dead letter is about.
 type LetterKind uint8
@@ -41,3 +44,18 @@ func (k *LetterKind) UnmarshalText(text []byte) error {
 	}
 	return fmt.Errorf("read kind of a dead letter: %q is not one of %v", text, letterKindNames)
 }
+
+// ParkedRow says where a row was on its way to when its output's server refused it for good.
+type ParkedRow struct {
+	Sink   string // kind of the sink, which can write it again: "kafka", "redis", "postgres"
+	Output string // of the pipeline
+	Target string // of the server: a topic, a key
+	Name   string // tells the row from all others of the target; a repeat has the same name
+	Phase  Phase
+	At     Version
+}
+
+// Park sets a row aside that the server of an output refuses for good: it takes a dead letter of the kind LetterParked with
+// its Row. What was parked before a sink's stage work has returned is acknowledged before the epoch is claimed. Any
+// goroutine may call it; a failure stays, and the task starts again from its row.
+type Park func(ctx context.Context, row *Rejected) error

@@ -46,8 +46,9 @@ type Rejected struct {
 	Offset    int64
 	Timestamp Time // the broker's
 	Reason    string
-	Detail    string // more about the reason: the stack of a panic, the answer of a server; a letter may cut it
-	Key, Raw  []byte // valid until the next Read
+	Detail    string     // more about the reason: the stack of a panic, the answer of a server; a letter may cut it
+	Key, Raw  []byte     // valid until the next Read
+	Row       *ParkedRow // of LetterParked, whose Offset is that of the row's version and whose Raw is JSON
 }
 
 // Decoder turns raw records into rows. It belongs to one reader.

@@ -112,6 +112,7 @@ func partitionStatus(t *engine.TaskStatus) serve.PartitionStatus {
 		Stage: t.Task.Stage, Topic: t.Task.Partition.Topic, Partition: t.Task.Partition.Number, State: t.State, Problem: t.Problem,
 		Epoch: t.Epoch, Offset: t.At.Offset, LagSeconds: t.LagTime.Seconds(), Watermark: serve.InstantOf(t.Mark), Ledger: t.Ledger.Map(),
 		StateBytes: t.StateBytes, Groups: t.Groups, Snapshot: t.Snapshot.At.Offset, SnapshotLen: t.Snapshot.Bytes, Outputs: t.Outputs,
+		Parked: t.Parked,
 	}
 	if t.Lag >= 0 {
 		lag := t.Lag

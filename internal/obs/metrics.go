@@ -51,7 +51,7 @@ func desc(name, unit, help string, more ...string) *prometheus.Desc {
 // descriptions of all metrics; docs/operate/metrics.md lists them.
 type descriptions struct {
 	fetched, lag, lagSeconds, watermark, complete, epoch, offset, state, groups, snapshot, ledger, difference, running, seconds, commits *prometheus.Desc
-	output, ahead, behind                                                                                                                *prometheus.Desc
+	output, parked, ahead, behind                                                                                                        *prometheus.Desc
 }
 
 func describe() *descriptions {
@@ -73,6 +73,7 @@ func describe() *descriptions {
 		commits:    desc("commit_phases_total", "", "How often a phase of the commit of epochs ran.", "phase"),
 		ahead:      desc("producer_clock_ahead_seconds", "seconds", "Largest lead of a producer's clock over the broker's, if it is above a second, else 0."),
 		behind:     desc("producer_clock_behind_seconds", "seconds", "Largest delay of a producer behind the broker's clock, if it is above a second, else 0."),
+		parked:     desc("parked_rows_total", "rows", "Rows that the server of an output refused, and that are dead letters of the kind parked.", "output"),
 		output:     desc("output_failing", "", "1 while an output does not take what it should.", "output"),
 	}
 }
@@ -83,6 +84,7 @@ func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, each := range []*prometheus.Desc{
 		d.fetched, d.lag, d.lagSeconds, d.watermark, d.complete, d.epoch, d.offset, d.state, d.groups, d.snapshot, d.ledger,
 		d.difference, d.running, d.seconds, d.commits, d.ahead, d.behind, d.output,
+		d.parked,
 	} {
 		out <- each
 	}
@@ -140,6 +142,9 @@ func (m *Metrics) collect(d *descriptions, s *engine.TaskStatus, out chan<- prom
 	send(d.behind, prometheus.GaugeValue, behind)
 	for name, trouble := range s.Outputs {
 		send(d.output, prometheus.GaugeValue, truth(trouble != ""), name)
+	}
+	for name, n := range s.Parked {
+		send(d.parked, prometheus.CounterValue, float64(n), name)
 	}
 }
 

@@ -28,6 +28,7 @@ type Client struct {
 	options []kgo.Opt // of any client of the cluster
 	codec   *codec    // of staged rows
 	sent    sync.Pool // of *sending
+	single  single    // for what brokers refuse in a batch
 
 	mu struct {
 		sync.Mutex
@@ -69,6 +70,7 @@ func Open(c Config) (*Client, error) {
 		return nil, err
 	}
 	cl := &Client{kgo: k, options: slices.Clip(opts), codec: rows}
+	cl.single.options = slices.Clip(opts)
 	cl.mu.changed = make(chan struct{})
 	cl.sent.New = func() any {
 		s := &sending{}
@@ -80,6 +82,7 @@ func Open(c Config) (*Client, error) {
 
 // Close gives up what is not acknowledged: whoever needs it has called Flush.
 func (c *Client) Close() error {
+	c.single.close()
 	c.kgo.Close()
 	return nil
 }

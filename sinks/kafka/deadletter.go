@@ -25,6 +25,10 @@ const (
 	headerDetail      = "tidewatch.detail"
 	headerTimestamp   = "tidewatch.timestamp"
 	headerSize        = "tidewatch.size"
+	headerSink        = "tidewatch.sink"
+	headerOutput      = "tidewatch.output"
+	headerTarget      = "tidewatch.target"
+	headerRow         = "tidewatch.row"
 )
 
 // wholeBytes is the longest key and value that are kept whole, and a reason and a detail at most. A producer's batch, and a
@@ -72,11 +76,20 @@ func (d *DeadLetters) record(r *stream.Rejected) Record {
 	if r.Detail != "" {
 		add(headerDetail, cut(r.Detail, detailBytes))
 	}
-	add(headerTimestamp, r.Timestamp.String())
 	add(HeaderTask, d.task.String())
-	add(HeaderPhase, r.Kind.String())
-	add(HeaderStep, "0")
-	add(HeaderIndex, "0")
+	if row := r.Row; row != nil {
+		add(headerSink, row.Sink)
+		add(headerOutput, row.Output)
+		add(headerTarget, row.Target)
+		add(headerRow, row.Name)
+		add(HeaderPhase, row.Phase.String())
+		add(HeaderStep, strconv.FormatUint(uint64(row.At.Step), 10))
+	} else {
+		add(headerTimestamp, r.Timestamp.String())
+		add(HeaderPhase, r.Kind.String())
+		add(HeaderStep, "0")
+		add(HeaderIndex, "0")
+	}
 	key := slices.Clone(r.Key[:min(len(r.Key), wholeBytes/2)])
 	value := slices.Clone(r.Raw[:min(len(r.Raw), wholeBytes-len(key))])
 	if len(value) < len(r.Raw) || len(key) < len(r.Key) {

@@ -109,8 +109,12 @@ func TestALetterSaysWhatItIsAbout(t *testing.T) {
 // Letters that were written before letters had kinds.
 func TestOldLettersAreAboutRejectedRecords(t *testing.T) {
 	d, handling := letter(&kgo.Record{Value: []byte("{broken"), Headers: []kgo.RecordHeader{
-		{Key: headerPipeline, Value: []byte("p")}, {Key: headerTopic, Value: []byte("in")}, {Key: headerPartition, Value: []byte("3")},
-		{Key: HeaderOffset, Value: []byte("5")}, {Key: headerReason, Value: []byte("invalid_json")}, {Key: HeaderPhase, Value: []byte("rejected")},
+		{Key: headerPipeline, Value: []byte("p")},
+		{Key: headerTopic, Value: []byte("in")},
+		{Key: headerPartition, Value: []byte("3")},
+		{Key: HeaderOffset, Value: []byte("5")},
+		{Key: headerReason, Value: []byte("invalid_json")},
+		{Key: HeaderPhase, Value: []byte("rejected")},
 	}})
 	if r := d.Rejections[0]; handling != nil || d.Place() != "in/3/5" || r.Kind != "rejected" || r.Reason != "invalid_json" {
 		t.Fatalf("%+v", d)

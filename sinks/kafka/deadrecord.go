@@ -11,8 +11,8 @@ import (
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-// DeadRecord is a rejected record: every pipeline that reads its topic may have written a letter about it. Readers return
-// complete ones, which belong to the caller.
+// DeadRecord is what dead letters are about: a record, about which every pipeline that reads its topic may have written a
+// letter, or a parked row of an output, with one letter. Readers return complete ones, which belong to the caller.
 type DeadRecord struct {
 	Topic       string      `json:"topic"`
 	Incarnation string      `json:"incarnation,omitempty"` // the topic's id
@@ -21,8 +21,20 @@ type DeadRecord struct {
 	Timestamp   string      `json:"timestamp"`             // the broker's, of the record; RFC 3339
 	Key         []byte      `json:"key,omitempty"`
 	Raw         []byte      `json:"raw"`
-	Size        int         `json:"size"`       // length of the record's value; more than Raw has where that was cut
-	Rejections  []Rejection `json:"rejections"` // at least one; one for each pipeline, by its name
+	Size        int         `json:"size"`          // length of the record's value; more than Raw has where that was cut
+	Rejections  []Rejection `json:"rejections"`    // at least one; one for each pipeline, by its name
+	Row         *Row        `json:"row,omitempty"` // of a parked row, whose Offset is that of its version; nil of records
+}
+
+// Row says where a parked row was on its way to.
+type Row struct {
+	Sink   string `json:"sink"` // kind of the sink: kafka, redis, postgres
+	Output string `json:"output"`
+	Target string `json:"target"` // the topic, the key
+	Name   string `json:"name"`   // what tells it from the others of the target
+	Task   string `json:"task"`
+	Phase  string `json:"phase"`
+	Step   string `json:"step"`
 }
 
 // Rejection is the letter of one pipeline about a record.
@@ -95,10 +107,12 @@ type letterID struct {
 }
 
 // recordID is what all letters about a record have in common. A topic that was made anew has other records at the same places.
+// Of an offset many rows may be parked.
 type recordID struct {
 	topic, incarnation string
 	partition          int32
 	offset             int64
+	target, row        string
 }
 
 // gathering puts letters and notes together by record, in whatever order they are read.
@@ -146,15 +160,25 @@ func (g *gathering) note(d *DeadRecord) {
 	}
 }
 
-func (d *DeadRecord) id() recordID { return recordID{d.Topic, d.Incarnation, d.Partition, d.Offset} }
+func (d *DeadRecord) id() recordID {
+	id := recordID{topic: d.Topic, incarnation: d.Incarnation, partition: d.Partition, offset: d.Offset}
+	if d.Row != nil {
+		id.target, id.row = d.Row.Sink+" "+d.Row.Target, d.Row.Name
+	}
+	return id
+}
 
 // letter reads the headers; one that is missing leaves its field empty. handling is not nil if the record is a note, and no
 // letter.
 func letter(r *kgo.Record) (d *DeadRecord, handling *Handling) {
 	one := Rejection{ID: LetterID{r.Partition, r.Offset}, Kind: stream.LetterRejected.String(), Written: r.Timestamp.UTC()} // old letters name no kind
 	d = &DeadRecord{Key: r.Key, Raw: r.Value, Size: len(r.Value), Partition: -1, Offset: -1}
+	row := Row{}
 	for _, h := range r.Headers {
 		v := string(h.Value)
+		if row.take(h.Key, v) {
+			continue
+		}
 		switch h.Key {
 		case headerPipeline:
 			one.Pipeline = v
@@ -178,8 +202,34 @@ func letter(r *kgo.Record) (d *DeadRecord, handling *Handling) {
 			d.Size = int(number(v, 32, int64(len(r.Value))))
 		}
 	}
+	if row.Sink != "" {
+		d.Row = &row
+	}
 	d.Rejections = []Rejection{one}
 	return d, handlingOf(r)
+}
+
+// take takes a header that tells of a row.
+func (r *Row) take(key, value string) bool {
+	switch key {
+	case headerSink:
+		r.Sink = value
+	case headerOutput:
+		r.Output = value
+	case headerTarget:
+		r.Target = value
+	case headerRow:
+		r.Name = value
+	case HeaderTask:
+		r.Task = value
+	case HeaderPhase:
+		r.Phase = value
+	case HeaderStep:
+		r.Step = value
+	default:
+		return false
+	}
+	return true
 }
 
 // number reads a header, or is otherwise.

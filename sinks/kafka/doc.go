@@ -33,14 +33,19 @@
 // in headers
 //
 //	tidewatch.pipeline, tidewatch.topic, tidewatch.incarnation (the topic's id), tidewatch.partition, tidewatch.offset
-//	tidewatch.kind       rejected: it does not decode or fails validation; quarantined: no step can process it. Letters of
-//	                     old versions have no kind and are about rejected records
+//	tidewatch.kind       rejected: it does not decode or fails validation; quarantined: no step can process it; parked: it is
+//	                     a row that an output refuses for good. Letters of old versions have no kind and are about
+//	                     rejected records
 //	tidewatch.reason     why it was rejected
 //	tidewatch.detail     more about the reason, if there is: the stack of a panic
 //	tidewatch.timestamp  the broker's, of the record; RFC 3339
 //	tidewatch.size       the length of the value, only where it was cut because no broker would take it whole
 //
-// besides the headers above. Readers drop repeats of the same pipeline, topic, incarnation, partition and offset.
+// besides the headers above. Readers drop repeats of the same pipeline, topic, incarnation, partition and offset. The letter
+// about a parked row has the row as JSON as its value, the offset of its version, the phase and step of the row, and
+//
+//	tidewatch.sink, tidewatch.output  kafka, redis or postgres, and the output of the pipeline
+//	tidewatch.target, tidewatch.row   the topic or key, and what tells the row from others: a repeat agrees in both
 //
 // What somebody did about a letter is a note on the same topic and partition: a record without key and value, with the
 // headers that tell the place of the rejected record, and

@@ -54,6 +54,12 @@ func HandlingRecords(d *DeadRecord, h Handling) (notes []Record) {
 			kgo.RecordHeader{Key: headerIncarnation, Value: []byte(d.Incarnation)},
 			kgo.RecordHeader{Key: headerPartition, Value: []byte(strconv.Itoa(int(d.Partition)))},
 			kgo.RecordHeader{Key: HeaderOffset, Value: []byte(strconv.FormatInt(d.Offset, 10))})
+		if d.Row != nil {
+			all = append(all,
+				kgo.RecordHeader{Key: headerSink, Value: []byte(d.Row.Sink)},
+				kgo.RecordHeader{Key: headerTarget, Value: []byte(d.Row.Target)},
+				kgo.RecordHeader{Key: headerRow, Value: []byte(d.Row.Name)})
+		}
 		notes = append(notes, Record{Topic: DeadLetterTopic, Partition: l.ID.Partition, Headers: all})
 	}
 	return notes

@@ -28,6 +28,8 @@ type Writer struct {
 	bytes int      // unacknowledged
 	open  []flight // records that are unacknowledged, by what Flush waits for; the newest last, always one
 	err   error    // first failure
+
+	park func(ctx context.Context, r *kgo.Record, why error) error // takes what brokers refuse for good; nil: a failure
 }
 
 // flight counts the unacknowledged records between two calls of Flush.
@@ -86,6 +88,14 @@ func (w *Writer) fits(size int) bool {
 
 // acknowledged is the producer's callback.
 func (s *sending) acknowledged(r *kgo.Record, err error) {
+	if err != nil && s.w.park != nil && refusesRecord(err) && s.w.c.single.take(s) {
+		return
+	}
+	s.land(r, err)
+}
+
+// land ends the way of a record.
+func (s *sending) land(r *kgo.Record, err error) {
 	w, c := s.w, s.w.c
 	if err != nil {
 		err = explain(r, err)

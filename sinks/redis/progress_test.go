@@ -141,7 +141,7 @@ func TestQueueHistories(t *testing.T) {
 				bytes := fmt.Sprintf("%012d%s", last, "rows and more"[:last%13])
 				at := place{w.Start, slot}
 				before := q.newest()
-				done := q.try(w, slot, []byte(bytes))
+				done := q.try(block{at: at, window: w, bytes: []byte(bytes)})
 				if _, bytesHeld := q.load(); !done && bytesHeld+len(bytes) <= limit {
 					t.Fatal("it is refused, though there is room")
 				}
@@ -192,11 +192,11 @@ func TestQueueHistories(t *testing.T) {
 func TestPutEndsWithItsContext(t *testing.T) {
 	q := newQueue(10)
 	ctx, cancel := context.WithCancel(context.Background())
-	if err := q.put(ctx, window(0), 0, make([]byte, 100)); err != nil { // alone it may be of any size
+	if err := q.put(ctx, block{at: place{at(0), 0}, window: window(0), bytes: make([]byte, 100)}); err != nil { // alone it may be of any size
 		t.Fatal(err)
 	}
 	cancel()
-	if err := q.put(ctx, window(0), 1, make([]byte, 100)); err == nil {
+	if err := q.put(ctx, block{at: place{at(0), 1}, window: window(0), bytes: make([]byte, 100)}); err == nil {
 		t.Fatal("it was taken beyond the limit")
 	}
 }

@@ -12,6 +12,7 @@ type block struct {
 	at     place
 	window stream.Window
 	number uint64 // in the order of the queue
+	final  bool   // of a window that is closed: no other value need follow
 	bytes  []byte // version and rows
 }
 
@@ -56,8 +57,8 @@ func newQueue(limit int) *queue {
 }
 
 // put adds a block, a version and what follows it, and waits while too much is unacknowledged. It copies the bytes.
-func (q *queue) put(ctx context.Context, w stream.Window, slot uint8, bytes []byte) error {
-	for !q.try(w, slot, bytes) {
+func (q *queue) put(ctx context.Context, b block) error {
+	for !q.try(b) {
 		signal(q.wake)
 		select {
 		case <-q.space:
@@ -68,8 +69,8 @@ func (q *queue) put(ctx context.Context, w stream.Window, slot uint8, bytes []by
 	return nil
 }
 
-func (q *queue) try(w stream.Window, slot uint8, bytes []byte) bool {
-	at := place{w.Start, slot}
+func (q *queue) try(put block) bool {
+	at, bytes := put.at, put.bytes
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if b := q.mu.unsent[at]; b != nil {
@@ -77,7 +78,7 @@ func (q *queue) try(w stream.Window, slot uint8, bytes []byte) bool {
 			return true // the rule of the script, for blocks that never meet there
 		}
 		q.mu.bytes += len(bytes) - len(b.bytes)
-		b.bytes = filled(b.bytes, bytes)
+		b.bytes, b.final = filled(b.bytes, bytes), b.final || put.final
 		return true
 	}
 	if q.mu.bytes > 0 && q.mu.bytes+len(bytes) > q.limit {
@@ -85,7 +86,7 @@ func (q *queue) try(w stream.Window, slot uint8, bytes []byte) bool {
 	}
 	b := q.reuse()
 	q.mu.last++
-	b.at, b.window, b.number, b.bytes = at, w, q.mu.last, filled(b.bytes, bytes)
+	b.at, b.window, b.number, b.final, b.bytes = at, put.window, q.mu.last, put.final, filled(b.bytes, bytes)
 	q.mu.unsent[at] = b
 	q.mu.order = append(q.mu.order, b)
 	q.mu.bytes += len(bytes)

@@ -38,6 +38,7 @@ type sender struct {
 	write      script
 	through    script
 	registered bool
+	cuts       int // in a row: Redis has closed the connection at one large block
 
 	mu struct {
 		sync.Mutex
@@ -148,10 +149,30 @@ func (d *sender) step(ctx context.Context) (busy bool, err error) {
 	return true, nil
 }
 
-// send stores the blocks with one call. The connection's own timeouts bound it: a context with a deadline for each call
-// costs more than the call.
+// send stores the blocks. What Redis refuses for good is parked, which the other blocks of a call need not suffer from.
 func (d *sender) send(ctx context.Context) error {
-	args := d.call.arguments(d.blocks)
+	err := d.store(ctx, d.blocks)
+	if err == nil || d.s.config.Park == nil || !mayRefuse(err, d.blocks) {
+		return err
+	}
+	for i := range d.blocks {
+		one := d.blocks[i : i+1]
+		err := d.store(ctx, one)
+		if err != nil && d.refuses(ctx, one[0], err) {
+			err = d.park(ctx, one[0], err)
+		}
+		if err != nil {
+			return err
+		}
+		d.cuts = 0
+	}
+	return nil
+}
+
+// store stores blocks with one call. The connection's own timeouts bound it: a context with a deadline for each call costs
+// more than the call.
+func (d *sender) store(ctx context.Context, blocks []*block) error {
+	args := d.call.arguments(blocks)
 	err := d.s.client.rdb.Process(ctx, goredis.NewCmd(ctx, args...))
 	if err != nil && goredis.HasErrorPrefix(err, "NOSCRIPT") {
 		args[0], args[1] = "eval", d.write.source

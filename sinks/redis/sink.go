@@ -18,6 +18,10 @@ type SinkConfig struct {
 	Generation int64 // of the task: what is written under another one is not shown
 	// MaxPending is how many bytes may be unacknowledged before Write blocks; 0 means 4 MiB.
 	MaxPending int
+	// Park takes the blocks of closed windows that Redis refuses for good; nil: they are tried for ever. Name is that of the
+	// sink in letters about them.
+	Park stream.Park
+	Name string
 	// Patience is how long Close tries to send what is left; 0 means 2 s.
 	Patience time.Duration
 }
@@ -85,7 +89,8 @@ func (s *Sink) Write(ctx context.Context, b *stream.Batch) error {
 	}
 	for lo := 0; lo < b.Len(); {
 		hi := slotEnd(b, lo)
-		if err := s.queue.put(ctx, b.Window, b.Slot[lo], s.packer.pack(b, lo, hi)); err != nil {
+		put := block{at: place{b.Window.Start, b.Slot[lo]}, window: b.Window, final: b.Phase != stream.Live, bytes: s.packer.pack(b, lo, hi)}
+		if err := s.queue.put(ctx, put); err != nil {
 			return fmt.Errorf("write %s to redis: %w", s.config.Output.Name, errors.Join(err, s.sender.state().Err))
 		}
 		lo = hi
