@@ -138,6 +138,7 @@ func (a *app) up(ctx context.Context, f *upFlags) (err error) {
 	w.config, w.file = c, file
 	if f.postgres == "" {
 		w.garbage = upGarbage
+		w.config.Postgres.Failover = config.LosslessFailover
 	}
 	if f.keepMiB > 0 {
 		w.internal = map[string]string{

@@ -19,7 +19,7 @@ import (
 type Config struct {
 	Kafka     Kafka    `yaml:"kafka" about:"The cluster."`
 	Redis     Redis    `yaml:"redis" about:"Rollups for live dashboards. It may be lost: it is filled again from rollups and state."`
-	Postgres  Postgres `yaml:"postgres" about:"The rows of the tasks, and the alerts. It must not forget what it committed: run it with a synchronous standby."`
+	Postgres  Postgres `yaml:"postgres" about:"The rows of the tasks, and the alerts."`
 	Objects   Objects  `yaml:"objects" about:"The archive, rollups as files, and the tasks' snapshots. All workers need the same: a bucket, or a shared folder."`
 	HTTP      HTTP     `yaml:"http" about:"What the product listens on."`
 	Tracing   Tracing  `yaml:"tracing" about:"Traces of epochs, sent to an OpenTelemetry collector by HTTP."`
@@ -62,7 +62,15 @@ type Redis struct {
 type Postgres struct {
 	DSN     string `yaml:"dsn" about:"postgres://user:password@host:port/database, or key=value words." secret:"part"`
 	DSNFile string `yaml:"dsn_file" about:"File that holds the DSN." example:"/etc/tidewatch/postgres.dsn"`
+	// Failover is LosslessFailover or LossyFailover.
+	Failover string `yaml:"failover" about:"lossless where no fail-over loses a commit: there is no standby, or a synchronous one. lossy also keeps control records in the object store; with both, nothing that left is contradicted." example:"lossless"`
 }
+
+// What a fail-over of PostgreSQL does to the last commits.
+const (
+	LosslessFailover = "lossless"
+	LossyFailover    = "lossy"
+)
 
 // Objects is the object store: the archive, rollups as files, and the tasks' snapshots.
 type Objects struct {
@@ -92,7 +100,7 @@ func Default() Config {
 	return Config{
 		Kafka:    Kafka{Brokers: []string{"127.0.0.1:9092"}, Group: "tidewatch"},
 		Redis:    Redis{URL: "redis://127.0.0.1:6379/0"},
-		Postgres: Postgres{DSN: "postgres://tidewatch@127.0.0.1:5432/tidewatch"},
+		Postgres: Postgres{DSN: "postgres://tidewatch@127.0.0.1:5432/tidewatch", Failover: LossyFailover},
 		HTTP:     HTTP{Listen: "127.0.0.1:8080", Admin: "127.0.0.1:9090"},
 	}
 }

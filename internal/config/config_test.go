@@ -31,7 +31,7 @@ func TestLoadFileAndEnvironment(t *testing.T) {
 	}
 	want := Default()
 	want.Kafka.Brokers, want.Redis.URL, want.Objects.URL = []string{"b:2", "c:3"}, "redis://r:1/2", "file:///tmp/x"
-	want.Postgres = Postgres{DSN: "postgres://u:p@h/d", DSNFile: secret}
+	want.Postgres = Postgres{DSN: "postgres://u:p@h/d", DSNFile: secret, Failover: LossyFailover}
 	want.Kafka.SASL = &SASL{User: "123", Mechanism: "plain"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

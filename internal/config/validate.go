@@ -48,6 +48,9 @@ func (c *Config) mistakes() []Mistake {
 	if strings.Contains(c.Postgres.DSN, "://") {
 		k.scheme("postgres.dsn", c.Postgres.DSN, "postgres", "postgresql")
 	}
+	if f := c.Postgres.Failover; f != LosslessFailover && f != LossyFailover {
+		k.add("postgres.failover", "postgres.failover %q is unknown: use lossless or lossy", f)
+	}
 	if k.need("objects.url", c.Objects.URL, "file:///var/lib/tidewatch or s3://bucket/prefix") {
 		k.scheme("objects.url", c.Objects.URL, "file", "s3")
 	}
