@@ -188,6 +188,17 @@ func (c *chain) size() (bytes, groups int64) {
 	return bytes, groups
 }
 
+// held is the memory of the rows that sinks keep until a file is finished.
+func (c *chain) held() (bytes int64) {
+	for _, o := range c.outputs {
+		if s, ok := o.Sink.(stream.Sized); ok {
+			b, _ := s.Size()
+			bytes += b
+		}
+	}
+	return bytes
+}
+
 // full says that a sink holds as many rows of an epoch as it should.
 func (c *chain) full() bool {
 	return slices.ContainsFunc(c.outputs, func(o Output) bool {

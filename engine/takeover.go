@@ -3,12 +3,8 @@ package engine
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -46,23 +42,6 @@ func newOwner() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	return hex.EncodeToString(b[:])
-}
-
-// decodeRecord reads the record of a row; a row without claims has none.
-func decodeRecord(cp *stream.Checkpoint) (*stream.Record, error) {
-	rec := &stream.Record{Mark: stream.NoTime, RecordMark: stream.NoTime}
-	if cp.Epoch == 0 {
-		return rec, nil
-	}
-	d := json.NewDecoder(strings.NewReader(string(cp.Record)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(rec); err != nil {
-		return nil, fmt.Errorf("decode record of epoch %d: %w; if a newer tidewatch wrote it, run that version", cp.Epoch, err)
-	}
-	if rec.Format != 1 {
-		return nil, fmt.Errorf("decode record of epoch %d: format %d, this version knows 1", cp.Epoch, rec.Format)
-	}
-	return rec, nil
 }
 
 // open builds the lane and restores the snapshot, starts the committer with what the row carries, and opens the reader.
@@ -103,10 +82,11 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 		return err
 	}
 	t.lane.onReject, t.lane.inherited = t.dead.Write, t.inherited
-	if err := t.restore(ctx, rec); err != nil {
+	loaded, err := t.restore(ctx, rec)
+	if err != nil {
 		return err
 	}
-	t.startCommitter(ctx, cp, rec)
+	t.startCommitter(ctx, cp, rec, loaded)
 	t.collectOlder(ctx, rec)
 	decoder, err := t.stage.newDecoder()
 	if err != nil {
@@ -134,51 +114,9 @@ func (t *task) refuseRecreated(ctx context.Context) error {
 		"silently: to begin anew with the present topic, give the pipeline another name", t.id.Partition.Topic, rows[0])
 }
 
-// restore loads the snapshot. A missing or damaged object is fatal: the row promises it.
-func (t *task) restore(ctx context.Context, rec *stream.Record) error {
-	at := rec.Snapshot
-	if at.Object == "" {
-		return nil
-	}
-	data, err := t.load(ctx, at.Object, at.Hash)
-	if err != nil {
-		return err
-	}
-	if err := t.lane.restore(data); err != nil {
-		return fmt.Errorf("restore snapshot %s: %w", at.Object, err)
-	}
-	if t.lane.at != at.At || t.lane.first != rec.First {
-		return fmt.Errorf("restore snapshot %s: it holds version %v, the row says %v", at.Object, t.lane.at, at.At)
-	}
-	return nil
-}
-
-// inherited loads the snapshot of the version of the pipeline before.
-func (t *task) inherited(ctx context.Context, i *stream.Inheritance) ([]byte, error) {
-	return t.load(ctx, i.Object, i.Hash)
-}
-
-func (t *task) load(ctx context.Context, object, hash string) (data []byte, err error) {
-	err = again(ctx, t.deps.Clock, t.log, "get snapshot", func(ctx context.Context) (err error) {
-		data, err = t.deps.Objects.Get(ctx, object)
-		return err
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("get snapshot %s: it is missing, though the task's row names it; restore the object store, or drop "+
-			"the row to start again from the log's start", object)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("get snapshot %s: %w", object, err)
-	}
-	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != hash {
-		return nil, fmt.Errorf("get snapshot %s: its hash is not the one in the task's row: the object is damaged", object)
-	}
-	return data, nil
-}
-
-func (t *task) startCommitter(ctx context.Context, cp *stream.Checkpoint, rec *stream.Record) {
+func (t *task) startCommitter(ctx context.Context, cp *stream.Checkpoint, rec *stream.Record, loaded *layers) {
 	t.commit = &committer{
-		t: t, checkpoint: *cp, rec: *rec, left: rec.Staged, sinks: map[string]stream.Sink{}, behind: map[string]bool{},
+		t: t, checkpoint: *cp, rec: *rec, layers: loaded, left: rec.Staged, sinks: map[string]stream.Sink{}, behind: map[string]bool{},
 		queue: make(chan *capture, 1), outcomes: make(chan outcome, 4), idle: make(chan struct{}),
 	}
 	for _, o := range t.lane.chain.outputs {
@@ -225,6 +163,9 @@ func (t *task) replay(ctx context.Context, rec *stream.Record) error {
 	l.chain.muted = true
 	defer func() { l.chain.muted = false }()
 	for _, k := range rec.Controls {
+		if k.At.Compare(l.at) <= 0 {
+			continue // part of the snapshot
+		}
 		if err := t.replayTo(ctx, k.At.Offset); err != nil {
 			return err
 		}

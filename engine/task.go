@@ -26,7 +26,8 @@ type task struct {
 	lane     *lane
 	reader   stream.Reader
 	commit   *committer
-	inFlight bool // a capture is not claimed yet
+	inFlight bool  // a capture is not claimed yet
+	held     int64 // bytes that sinks kept at the newest capture
 	dead     DeadLetters
 	claimed  stream.Version // of the newest claim
 	end      int64          // log end as last seen, -1 unknown
@@ -164,7 +165,7 @@ func (t *task) tend(ctx context.Context) error {
 		}
 	}
 	if t.inFlight {
-		return nil
+		return t.bound(ctx)
 	}
 	if tick := t.idleTick(now); tick != nil {
 		return t.controlEpoch(ctx, tick)
@@ -174,6 +175,21 @@ func (t *task) tend(ctx context.Context) error {
 		return nil
 	}
 	return t.capture(ctx, now.Sub(t.lastSnapshot) >= i.Snapshot, nil)
+}
+
+// What a task holds for its next epoch while the one before it is not claimed, because a store is away. Beyond that it stops
+// reading until the claim is answered.
+const (
+	maxDecisions = 10_000
+	maxHeld      = 32 << 20 // bytes of rows that sinks have kept for files since then
+)
+
+// bound waits for the epoch in flight if too much has gathered behind it.
+func (t *task) bound(ctx context.Context) error {
+	if c := t.lane.chain; len(c.decisions) < maxDecisions && c.held()-t.held < maxHeld {
+		return nil
+	}
+	return t.settle(ctx)
 }
 
 // due reports whether a multiple of the interval has passed since last, or all of it where the clock was set back: tasks
@@ -292,9 +308,10 @@ func (t *task) capture(ctx context.Context, snapshot bool, control *stream.Contr
 			return fmt.Errorf("capture %s: %w", t.id, err)
 		}
 		t.lastSnapshot, t.snapshotAt = now, l.at
-		t.status.stateBytes.Store(int64(len(e.state)))
+		t.status.stateBytes.Store(int64(len(e.state.data)))
 	}
 	e.works = t.stageOutputs(e)
+	t.held = l.chain.held()
 	t.lastEpoch, t.inFlight = now, true
 	t.timing(phaseCapture, t.deps.Clock.Now().Sub(now))
 	select {

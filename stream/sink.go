@@ -66,6 +66,11 @@ type (
 	FullSink interface {
 		Full() bool
 	}
+	// TroubledSink sends in the background. Trouble, from any goroutine, says why its receiver does not take what it is sent;
+	// nil while it does.
+	TroubledSink interface {
+		Trouble() error
+	}
 	// ControlSink keeps the control records of the task. Control comes from the task's goroutine with each of them in the order
 	// of their versions, once it is claimed and where it takes effect; in a replay again.
 	ControlSink interface {
