@@ -165,14 +165,18 @@ func (b *archivedPlan) controls(t engine.TaskContext) (engine.Output, error) {
 }
 
 // newTestRunner runs the plans over fakes.
-func newTestRunner(source engine.Source, life *streamtest.Life, plans []*engine.Plan) *engine.Runner {
-	return engine.NewRunner(engine.Config{
+func newTestRunner(source engine.Source, life *streamtest.Life, plans []*engine.Plan, changes ...func(c *engine.Config)) *engine.Runner {
+	c := engine.Config{
 		Source: source, Store: life.Claims(), Objects: life.Objects(), Clock: clock.System{},
 		NewDeadLetters: func(engine.TaskContext) (engine.DeadLetters, error) { return life.DeadLetters(), nil },
-		NewInternal:    func(engine.TaskContext) (engine.LogWriter, error) { return life.Writer("partials"), nil },
+		NewInternal:    func(t engine.TaskContext) (engine.LogWriter, error) { return life.Writer(t.Stage.Internal), nil },
 		Log:            slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Observer: nobody{},
 		DrainTimeout: time.Second, Retention: 2 * time.Second, WatchEvery: 300 * time.Millisecond,
-	}, plans)
+	}
+	for _, change := range changes {
+		change(&c)
+	}
+	return engine.NewRunner(c, plans)
 }
 
 // seen is the decided rows that a plan has emitted, with what is known about them.

@@ -1,0 +1,280 @@
+package engine_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/tidewatch/tidewatch/stream"
+	"github.com/tidewatch/tidewatch/stream/streamtest"
+)
+
+// TestMetamorphic is the property "what happens to the workers changes no answer". A history is a list of operations: records
+// come, in order, late, or from the future, or fall out of the log; workers crash, stand still, drain, and give partitions to
+// each other; dependencies fail; time passes; a new version of the pipeline follows. In the end everything that was committed
+// must equal one calm run over the same records, by one reader, without a worker, with the control records that were claimed.
+//
+// A failing history is shrunk and printed; -rapid.seed runs it again.
+func TestMetamorphic(t *testing.T) {
+	n := *histories
+	switch {
+	case n == 0 && testing.Short():
+		n = 200
+	case n == 0:
+		n = 1000
+	}
+	var did tally
+	checkHistories(t, n, func(m *metamorph) string {
+		diff := m.run(t)
+		did.add(m)
+		return diff
+	})
+	if missing := did.missing(); n >= 1000 && missing != "" {
+		t.Errorf("%d histories test too little: %s", n, missing)
+	}
+	t.Log(did.String())
+}
+
+// checkHistories draws histories for a property that returns "" or what is wrong.
+func checkHistories(t *testing.T, n int, property func(m *metamorph) string) {
+	t.Helper()
+	if testing.Short() {
+		n *= 5 // rapid divides
+	}
+	for name, value := range map[string]string{"rapid.checks": strconv.Itoa(n), "rapid.nofailfile": "true"} {
+		old := flag.Lookup(name).Value.String()
+		if err := flag.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = flag.Set(name, old) }()
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		m := drawHistory(rt)
+		if diff := property(m); diff != "" {
+			rt.Fatalf("%s\nhistory:\n%s", diff, m)
+		}
+	})
+}
+
+// opKind is what an operation does.
+type opKind uint8
+
+const (
+	opProduce opKind = iota
+	opPass
+	opCrash
+	opRestart
+	opMove
+	opSteal
+	opPause
+	opWake
+	opFault
+	opOutage
+	opUpgrade
+	opFailOver
+	opKinds
+)
+
+// op is one operation of a history.
+type op struct {
+	kind      opKind
+	worker    int
+	partition int // of the events, or behind those of the internal topic
+	events    []metaEvent
+	after     time.Duration // how long everybody works on before the next operation
+	point     string
+	fault     streamtest.Fault
+	count     int
+	outage    time.Duration
+}
+
+// metaEvent is a record by the event time that it is from the newest one of its partition.
+type metaEvent struct {
+	step time.Duration
+	key  string
+	bad  bool
+	gone bool // compacted away, or the marker of a transaction: an offset without a record
+}
+
+func (e metaEvent) String() string {
+	switch {
+	case e.gone:
+		return "gap"
+	case e.bad:
+		return "bad"
+	}
+	return fmt.Sprintf("%s%+.1fs", e.key, e.step.Seconds())
+}
+
+var faultNames = map[streamtest.Fault]string{
+	streamtest.Crash: "crashes the worker", streamtest.CrashAfter: "succeeds and crashes the worker", streamtest.Fail: "fails",
+	streamtest.LoseReply: "succeeds, the reply is lost", streamtest.Delay: "fails, and may happen later",
+}
+
+// String tells an operation to a person.
+func (o op) String() string {
+	var s string
+	switch o.kind {
+	case opProduce:
+		s = fmt.Sprintf("partition %d gets %v", o.partition, o.events)
+	case opPass:
+		s = "time passes"
+	case opCrash:
+		s = fmt.Sprintf("worker %d is killed and starts again", o.worker)
+	case opRestart:
+		s = fmt.Sprintf("worker %d drains and starts again", o.worker)
+	case opMove:
+		s = fmt.Sprintf("partition %d moves to worker %d", o.partition, o.worker)
+	case opSteal:
+		s = fmt.Sprintf("worker %d runs partition %d before its owner lets go", o.worker, o.partition)
+	case opPause:
+		s = fmt.Sprintf("worker %d stands still, another one gets its partitions", o.worker)
+	case opWake:
+		s = "who stands still wakes up"
+	case opFault:
+		s = fmt.Sprintf("%d calls from now: %q %s", o.count, o.point, faultNames[o.fault])
+	case opOutage:
+		s = fmt.Sprintf("%q fails for %v", o.point, o.outage)
+	case opUpgrade:
+		s = "a new version of the pipeline follows"
+	case opFailOver:
+		s = fmt.Sprintf("the claim store fails over and loses at most %d transactions", o.count)
+	default:
+		s = "unknown"
+	}
+	return fmt.Sprintf("%-70s then %v", s, o.after)
+}
+
+// metamorph is one history and its world.
+type metamorph struct {
+	*succeeding
+	ops     []op
+	workers int
+	idle    time.Duration
+	seed    uint64 // of portions and orders of reading
+
+	plant plant // a fault, to see that it is found
+
+	cutClaims []*stream.Checkpoint // of the upgrade
+	running   []*metaWorker
+	frozen    []*process
+	owner     map[stream.Partition]int
+	front     [rekeySources]time.Duration
+	faults    faultSchedule
+	last      bool // no idle ticks, no faults: everything comes to its end
+	crashes   int
+	lost      int // transactions, by fail-overs
+}
+
+func (m *metamorph) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "  %d stages, %d workers, idle after %v, reading order %d\n", map[bool]int{false: 1, true: 2}[m.two], m.workers, m.idle, m.seed)
+	for i, o := range m.ops {
+		fmt.Fprintf(&b, "  %2d  %v\n", i+1, o)
+	}
+	return b.String()
+}
+
+func drawHistory(t *rapid.T) *metamorph {
+	m := &metamorph{owner: map[stream.Partition]int{}}
+	two := rapid.Bool().Draw(t, "two stages")
+	m.workers = rapid.IntRange(1, 3).Draw(t, "workers")
+	if rapid.Bool().Draw(t, "idle ticks") {
+		m.idle = 500 * time.Millisecond
+	}
+	m.seed = rapid.Uint64Range(0, 1000).Draw(t, "reading order")
+	m.ops = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) op { return drawOp(t, m.workers, two) }), 4, 24).Draw(t, "operations")
+	m.calmBeforeUpgrade()
+	h := &history{seed: m.seed, rng: rand.New(rand.NewPCG(m.seed, 1)), world: streamtest.NewWorld()}
+	h.world.Strict, h.world.Forgetful = true, true
+	m.succeeding = &succeeding{history: h, two: two}
+	return m
+}
+
+func (m *metamorph) failsOver() bool {
+	return slices.ContainsFunc(m.ops, func(o op) bool { return o.kind == opFailOver })
+}
+
+// calmBeforeUpgrade keeps one upgrade, and no records from the future before it: those that have not moved the mark are
+// missing in the new version, as the design says. A fail-over beside it loses nothing: it would lose the version with its cut.
+func (m *metamorph) calmBeforeUpgrade() {
+	at := slices.IndexFunc(m.ops, func(o op) bool { return o.kind == opUpgrade })
+	for i := range m.ops {
+		if i > at && m.ops[i].kind == opUpgrade {
+			m.ops[i].kind = opPass
+		}
+		if at >= 0 && m.ops[i].kind == opFailOver {
+			m.ops[i].count = 0
+		}
+		for j := range m.ops[i].events {
+			if e := &m.ops[i].events[j]; i < at && e.step > time.Minute {
+				e.step = 50 * time.Second
+			}
+		}
+	}
+}
+
+var metaPoints = []string{"take over", "claim", "put", "copy", "get", "write live", "append", "read", "open", "dead letter", "delete", "current", "peers", "log start"}
+
+// metaOutages are without the calls of the fake producer, which like a real one repeats them inside, and takes no time for it.
+var metaOutages = slices.DeleteFunc(slices.Clone(metaPoints), func(p string) bool { return p == "append" })
+
+func drawOp(t *rapid.T, workers int, two bool) op {
+	kinds := []opKind{
+		opProduce, opProduce, opProduce, opProduce, opProduce, opPass, opCrash, opCrash, opRestart, opMove, opSteal, opPause, opWake,
+		opFault, opFault, opFault, opOutage, opUpgrade, opFailOver,
+	}
+	o := op{kind: rapid.SampledFrom(kinds).Draw(t, "kind")}
+	o.worker = rapid.IntRange(0, workers-1).Draw(t, "worker")
+	partitions := rekeySources
+	if two && o.kind != opProduce {
+		partitions += rekeyMerges
+	}
+	o.partition = rapid.IntRange(0, partitions-1).Draw(t, "partition")
+	spans := []time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
+	switch o.kind {
+	case opProduce:
+		o.events = rapid.SliceOfN(rapid.Custom(drawEvent), 1, 12).Draw(t, "records")
+	case opPass:
+		spans = []time.Duration{time.Second, 4 * time.Second, 12 * time.Second, 40 * time.Second}
+	case opFault:
+		o.point = rapid.SampledFrom(metaPoints).Draw(t, "call")
+		o.fault = rapid.SampledFrom(slices.Sorted(maps.Keys(faultNames))).Draw(t, "fault")
+		o.count = rapid.IntRange(1, 6).Draw(t, "calls")
+	case opFailOver:
+		o.count = rapid.IntRange(0, 8).Draw(t, "transactions")
+	case opOutage:
+		o.point = rapid.SampledFrom(metaOutages).Draw(t, "call")
+		o.outage = rapid.SampledFrom([]time.Duration{300 * time.Millisecond, 2 * time.Second, 9 * time.Second}).Draw(t, "for")
+	default:
+	}
+	o.after = rapid.SampledFrom(spans).Draw(t, "then")
+	return o
+}
+
+func drawEvent(t *rapid.T) metaEvent {
+	e := metaEvent{key: rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(t, "key")}
+	switch rapid.IntRange(0, 11).Draw(t, "sort of record") {
+	case 0, 1, 2, 3, 4, 5:
+		e.step = time.Duration(rapid.IntRange(0, 50).Draw(t, "step")) * 100 * time.Millisecond
+	case 6, 7:
+		e.step = -time.Duration(rapid.IntRange(0, 40).Draw(t, "late")) * 100 * time.Millisecond
+	case 8:
+		e.step = -time.Duration(rapid.IntRange(5, 60).Draw(t, "very late")) * time.Second
+	case 9:
+		e.step = time.Duration(rapid.IntRange(1, 5).Draw(t, "future")) * 10 * time.Minute
+	case 10:
+		e.bad = true
+	case 11:
+		e.gone = true
+	}
+	return e
+}
