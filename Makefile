@@ -85,6 +85,16 @@ race-short: ## the same for the parts where goroutines meet, without servers
 fuzz: ## run every fuzz target for FUZZTIME=20s; PKG=./schemas for a part
 	scripts/fuzz "$(FUZZTIME)" $(PKG)
 
+.PHONY: model
+model: ## explore the model of the commit protocol in full, with every misreading that it must catch
+	$(GO) run ./docs/design/model -all
+
+HISTORIES ?= 100000
+
+.PHONY: metamorphic
+metamorphic: ## random histories of everything that may happen to workers, against a calm run: HISTORIES=
+	$(GO) test -run 'TestMetamorphic$$' -v -histories $(HISTORIES) -timeout 12h ./engine
+
 .PHONY: golden
 golden: ## write the present output into golden files; read the difference before you commit it
 	$(GO) test $$($(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... | grep ' .*internal/golden' | cut -d' ' -f1) -rewrite
