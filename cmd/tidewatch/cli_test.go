@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 // TestCommands runs the scripts: what a person types, and what comes out.
 func TestCommands(t *testing.T) {
-	fake, brokers := fakeServer(t), fakeKafka(t)
+	fake, brokers, parked := fakeServer(t), fakeKafka(t), fakeParked(t)
 	folder := passableFolder(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -32,6 +32,7 @@ func TestCommands(t *testing.T) {
 			e.Setenv("NO_COLOR", "1")
 			e.Setenv("FAKE", fake)
 			e.Setenv("BROKERS", brokers)
+			e.Setenv("PARKED", parked)
 			e.Setenv("UPDIR", folder)
 			for _, name := range []string{"PORT1", "PORT2"} {
 				e.Setenv(name, strconv.Itoa(freePortOfTest(t)))

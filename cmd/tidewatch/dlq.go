@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewatch/tidewatch/internal/clock"
+	"github.com/tidewatch/tidewatch/serve"
 	sinkkafka "github.com/tidewatch/tidewatch/sinks/kafka"
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -20,12 +22,19 @@ import (
 type deadFilter struct {
 	kinds                   []string // none are all
 	pipeline, topic, reason string
+	since, until            string
+	from, to                time.Time // what these say; set by check
 }
 
 func (f *deadFilter) passes(d *sinkkafka.DeadRecord) bool {
 	return (f.topic == "" || f.topic == d.Topic) && slices.ContainsFunc(d.Rejections, func(r sinkkafka.Rejection) bool {
-		return (len(f.kinds) == 0 || slices.Contains(f.kinds, r.Kind)) && (f.pipeline == "" || f.pipeline == r.Pipeline) && strings.Contains(r.Reason, f.reason)
+		return (len(f.kinds) == 0 || slices.Contains(f.kinds, r.Kind)) && f.covers(r.Written) && (f.pipeline == "" || f.pipeline == r.Pipeline) && strings.Contains(r.Reason, f.reason)
 	})
+}
+
+// covers reports whether a letter was written in the time that is asked for.
+func (f *deadFilter) covers(written time.Time) bool {
+	return (f.from.IsZero() || !written.Before(f.from)) && (f.to.IsZero() || written.Before(f.to))
 }
 
 func (f *deadFilter) flags(c *cobra.Command) {
@@ -33,10 +42,26 @@ func (f *deadFilter) flags(c *cobra.Command) {
 	c.Flags().StringVar(&f.pipeline, "pipeline", "", "pipeline that rejected the record")
 	c.Flags().StringVar(&f.topic, "topic", "", "topic that the record came from")
 	c.Flags().StringVar(&f.reason, "reason", "", "a part of the reason")
+	c.Flags().StringVar(&f.since, "since", "", "letters written from then on: RFC 3339, or now-1h")
+	c.Flags().StringVar(&f.until, "until", "", "letters written before")
 }
 
-// check refuses unknown words.
+// check refuses unknown words, and reads the times.
 func (f *deadFilter) check() error {
+	now := clock.System{}.Now()
+	for _, t := range []struct {
+		flag, text string
+		at         *time.Time
+	}{{"since", f.since, &f.from}, {"until", f.until, &f.to}} {
+		if t.text == "" {
+			continue
+		}
+		at, err := serve.ParseTime(t.text, now)
+		if err != nil {
+			return fail(exitUsage, fmt.Errorf("--%s: %w", t.flag, err))
+		}
+		*t.at = at.Go()
+	}
 	for _, k := range f.kinds {
 		if !slices.Contains(kindNames(), k) {
 			return fail(exitUsage, fmt.Errorf("--kind %s: there are %s", k, strings.Join(kindNames(), ", ")))
@@ -46,7 +71,7 @@ func (f *deadFilter) check() error {
 }
 
 func (f *deadFilter) empty() bool {
-	return len(f.kinds) == 0 && f.pipeline == "" && f.topic == "" && f.reason == ""
+	return len(f.kinds) == 0 && f.pipeline == "" && f.topic == "" && f.reason == "" && f.since == "" && f.until == ""
 }
 
 func kindNames() (names []string) {
@@ -66,17 +91,20 @@ func inState(words []string, state string) bool {
 	return slices.Contains(words, state) || slices.Contains(words, "all") || state != sinkkafka.Unhandled && slices.Contains(words, "handled")
 }
 
-// dlqID explains how rejected records are named.
+// dlqID explains how what letters are about is named.
 const dlqID = "A record is named by its place, TOPIC/PARTITION/OFFSET, or by that of a letter about it on the topic\n" +
-	sinkkafka.DeadLetterTopic + ", PARTITION-OFFSET."
+	sinkkafka.DeadLetterTopic + ", PARTITION-OFFSET. A parked row is named by the first column of dlq ls, or by the second."
 
 func (a *app) dlqCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "dlq", Short: "Dead letters, records that did not decode or failed validation: list, show, retry, drop",
-		Long: "Dead letters are records that did not decode or failed validation. Each pipeline that rejects a record\n" +
-			"writes a letter to the topic " + sinkkafka.DeadLetterTopic + ", where it stays until its retention; here all letters about\n" +
-			"a record are one.\n\n" + dlqID,
-		Example: "  tidewatch dlq ls --topic metrics\n  tidewatch dlq show metrics/3/1042\n  tidewatch dlq retry --pipeline host-cpu --dry-run",
+		Use: "dlq", Short: "Dead letters, what was set aside instead of being processed: list, show, retry, drop",
+		Long: "Dead letters tell what was set aside, on the topic " + sinkkafka.DeadLetterTopic + ", until its retention. There are three kinds:\n\n" +
+			"  rejected     a record that does not decode or fails validation\n" +
+			"  quarantined  a record that no step can process: it panics, or takes the process down\n" +
+			"  parked       a row that the server of an output refuses for good\n\n" +
+			"Each pipeline that sets a record aside writes a letter; here all letters about a record are one.\n\n" + dlqID,
+		Example: "  tidewatch dlq ls --topic metrics\n  tidewatch dlq ls --kind parked,quarantined --since now-1d\n  tidewatch dlq show metrics/3/1042\n" +
+			"  tidewatch dlq retry --pipeline host-cpu --dry-run",
 	}
 	c.AddCommand(a.dlqList(), a.dlqShow(), a.dlqHandle(sinkkafka.Retried), a.dlqHandle(sinkkafka.Dropped))
 	return c
@@ -86,11 +114,12 @@ func (a *app) dlqList() *cobra.Command {
 	var f deadFilter
 	var states []string
 	ls := &cobra.Command{
-		Use: "ls", Short: "List rejected records, oldest first", Args: cobra.NoArgs,
-		Long: "Lists the records that nothing was done about, each with the pipelines that rejected it and their reasons. --state lists\n" +
+		Use: "ls", Short: "List what dead letters are about, oldest first", Args: cobra.NoArgs,
+		Long: "Lists the records and rows that nothing was done about, each with the pipelines that set it aside and their reasons. --state lists\n" +
 			"others: retried, dropped, handled (both) or all.",
 		Example: "  tidewatch dlq ls --topic metrics\n" +
 			"  tidewatch dlq ls --state handled\n" +
+			"  tidewatch dlq ls --kind parked --since now-1h\n" +
 			"  tidewatch dlq ls --reason invalid_json -o jsonl",
 		RunE: func(c *cobra.Command, _ []string) error { return a.listDead(c.Context(), &f, states) },
 	}
@@ -101,8 +130,9 @@ func (a *app) dlqList() *cobra.Command {
 
 func (a *app) dlqShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show a rejected record, why it was, and what was done", Args: cobra.ExactArgs(1),
-		Long:    "Shows a rejected record, who rejected it and why, and what was done about it.\n\n" + dlqID,
+		Use: "show ID", Short: "Show a record or row that was set aside, why it was, and what was done", Args: cobra.ExactArgs(1),
+		Long: "Shows a record or row, who set it aside and why, and what was done about it. The stack of a panic and the answer of a\n" +
+			"server are there in full.\n\n" + dlqID,
 		Example: "  tidewatch dlq show metrics/3/1042\n  tidewatch dlq show 0-17 -o json",
 		RunE:    func(c *cobra.Command, args []string) error { return a.showDead(c.Context(), args[0]) },
 	}
@@ -226,6 +256,9 @@ func (a *app) tellDead(d *sinkkafka.DeadRecord) {
 	fmt.Fprintf(a.out, "record     %s\ntimestamp  %s\nkey        %q\nvalue      %s\n", d.Place(), d.Timestamp, d.Key, raw)
 	if d.Size > len(d.Raw) {
 		fmt.Fprintf(a.out, "           the first %d of %d bytes\n", len(d.Raw), d.Size)
+	}
+	if d.Row != nil {
+		fmt.Fprintf(a.out, "output     %s\ntask       %s\n", d.Row.Output, d.Row.Task)
 	}
 	fmt.Fprintf(a.out, "state      %s\n", d.State())
 	for _, r := range d.Rejections {

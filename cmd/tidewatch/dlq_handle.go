@@ -8,8 +8,6 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidewatch/tidewatch/internal/kafkaclient"
 	sinkkafka "github.com/tidewatch/tidewatch/sinks/kafka"
@@ -29,18 +27,23 @@ type handleFlags struct {
 func (a *app) dlqHandle(state string) *cobra.Command {
 	f := handleFlags{state: state, verb: "retry"}
 	c := &cobra.Command{
-		Use: "retry [ID …]", Short: "Send rejected records to their topics again",
+		Use: "retry [ID …]", Short: "Send rejected and quarantined records to their topics again, and write parked rows",
 		Long: "Sends open records to their topics again: the same bytes and key, to the same partition, with the header\n" +
 			sinkkafka.HeaderRetryOf + ". A record is sent once, whichever of its letters chooses it and however many there are. Then all its\n" +
 			"letters are marked as retried; should that fail, another retry would send the record twice. One that is rejected once more\n" +
-			"is another record.\n\n" + dlqID,
-		Example: "  tidewatch dlq retry metrics/3/1042\n  tidewatch dlq retry --pipeline host-cpu --reason invalid_time --dry-run\n  tidewatch dlq retry --all",
+			"is another record. A quarantined record is sent like any other, and takes its pipelines down once more unless they have\n" +
+			"changed, or tidewatch has.\n\n" +
+			"Parked rows are written to their outputs: a Kafka row to its topic, under the name that lets readers drop a repeat; a block\n" +
+			"of rows to Redis, where a newer one stays. The cause is to be mended first: what is refused again stays open.\n\n" +
+			"--dry-run looks at everything that a retry needs, and lists what would be sent where, and what could not.\n\n" + dlqID,
+		Example: "  tidewatch dlq retry metrics/3/1042\n  tidewatch dlq retry --pipeline host-cpu --reason invalid_time --dry-run\n" +
+			"  tidewatch dlq retry --kind parked --since now-1d\n  tidewatch dlq retry --all",
 	}
 	if state == sinkkafka.Dropped {
 		f.verb = "drop"
-		c.Use, c.Short = "drop [ID …]", "Mark rejected records as needed by nobody"
-		c.Long = "Marks all letters of open records as dropped. They stay on their topic until its retention, and can be retried all the same.\n\n" + dlqID
-		c.Example = "  tidewatch dlq drop metrics/3/1042 --note \"a test of the new agent\"\n  tidewatch dlq drop --topic logs --reason invalid_json"
+		c.Use, c.Short = "drop [ID …]", "Mark dead letters as needed by nobody"
+		c.Long = "Marks all letters of open records, and of open parked rows, as dropped. They stay on their topic until its retention, and can be retried all the same.\n\n" + dlqID
+		c.Example = "  tidewatch dlq drop metrics/3/1042 --note \"a test of the new agent\"\n  tidewatch dlq drop --topic logs --reason invalid_json --until now-1d --dry-run"
 	}
 	f.filter.flags(c)
 	fl := c.Flags()
@@ -61,18 +64,19 @@ func (f *handleFlags) check() error {
 	filtered := !f.filter.empty()
 	switch {
 	case len(f.ids) == 0 && !filtered && !f.all:
-		return fail(exitUsage, fmt.Errorf("%s what? name records, choose them by --kind, --pipeline, --topic or --reason, or say --all", f.verb))
+		return fail(exitUsage, fmt.Errorf("%s what? name records, choose them by --kind, --pipeline, --topic, --reason, --since or --until, or say --all", f.verb))
 	case len(f.ids) > 0 && f.all:
 		return fail(exitUsage, errors.New("give ids or --all"))
 	}
 	return f.filter.check()
 }
 
-// deadRecord is a rejected record, and what became of it now.
+// deadRecord is what letters are about, and what became of it now.
 type deadRecord struct {
 	*sinkkafka.DeadRecord
 
-	sentTo string
+	record *sinkkafka.Record // that a retry sends; nil of a block for Redis
+	sentTo string            // where it lies now, or would
 	err    error
 }
 
@@ -89,8 +93,14 @@ func (a *app) handleDead(ctx context.Context, f *handleFlags) error {
 	if err != nil {
 		return deadError(err)
 	}
+	if f.state == sinkkafka.Retried && len(chosen) > 0 {
+		a.warnOfQuarantined(chosen)
+		if err := prepareRetry(ctx, k, chosen); err != nil {
+			return deadError(err)
+		}
+	}
 	if !f.dryRun && len(chosen) > 0 {
-		if err := f.handle(ctx, k, chosen); err != nil {
+		if err := a.handleChosen(ctx, f, k, chosen); err != nil {
 			return deadError(err)
 		}
 	}
@@ -121,15 +131,16 @@ func (f *handleFlags) choose(ctx context.Context, k kafkaclient.Config) (chosen 
 	return chosen, nil
 }
 
-// handle sends records again if that is asked for, and notes it beside the letters.
-func (f *handleFlags) handle(ctx context.Context, k kafkaclient.Config, chosen []*deadRecord) error {
+// handleChosen sends records again if that is asked for, and notes it beside the letters.
+func (a *app) handleChosen(ctx context.Context, f *handleFlags, k kafkaclient.Config, chosen []*deadRecord) error {
 	client, err := sinkkafka.Open(sinkkafka.Config{Client: k})
 	if err != nil {
 		return fail(exitUsage, err)
 	}
 	defer func() { _ = client.Close() }() // everything is acknowledged, or reported
 	if f.state == sinkkafka.Retried {
-		if err := resend(ctx, client, k, chosen); err != nil {
+		resend(ctx, client, chosen)
+		if err := a.rewriteBlocks(ctx, chosen); err != nil {
 			return err
 		}
 	}
@@ -156,74 +167,9 @@ func (f *handleFlags) handle(ctx context.Context, k kafkaclient.Config, chosen [
 	return nil
 }
 
-// resend sends the records to their topics. What cannot be sent as it was is left, with the reason.
-func resend(ctx context.Context, client *sinkkafka.Client, k kafkaclient.Config, chosen []*deadRecord) error {
-	topics, err := topicsOf(ctx, k)
-	if err != nil {
-		return err
-	}
-	var records []sinkkafka.Record
-	var of []*deadRecord
-	for _, d := range chosen {
-		rec, err := retryOf(ctx, k, topics, d.DeadRecord)
-		if err != nil {
-			d.err = err
-			continue
-		}
-		records, of = append(records, rec), append(of, d)
-	}
-	places, errs := client.Send(ctx, records)
-	for i, d := range of {
-		if d.err = errs[i]; d.err == nil {
-			d.sentTo = places[i].Topic + "/" + strconv.Itoa(int(places[i].Partition)) + "/" + strconv.FormatInt(places[i].Offset, 10)
-		}
-	}
-	return nil
-}
-
-func topicsOf(ctx context.Context, k kafkaclient.Config) (kadm.TopicDetails, error) {
-	opts, err := k.Options(nil)
-	if err != nil {
-		return nil, err
-	}
-	c, err := kgo.NewClient(opts...)
-	if err != nil {
-		return nil, fmt.Errorf("open Kafka client: %w", err)
-	}
-	defer c.Close()
-	topics, err := kadm.NewClient(c).ListTopics(ctx)
-	if err != nil {
-		return nil, kafkaclient.Mark(fmt.Errorf("list topics: %w", err))
-	}
-	return topics, nil
-}
-
-// retryOf is the record as it was, marked. A letter that holds a part of the record only is completed from the log.
-func retryOf(ctx context.Context, k kafkaclient.Config, topics kadm.TopicDetails, d *sinkkafka.DeadRecord) (sinkkafka.Record, error) {
-	if d.Topic == "" || d.Partition < 0 || d.Offset < 0 {
-		return sinkkafka.Record{}, errors.New("the letter does not say where its record came from")
-	}
-	t, ok := topics[d.Topic]
-	if !ok || int(d.Partition) >= len(t.Partitions) {
-		return sinkkafka.Record{}, fmt.Errorf("partition %d of topic %s does not exist: create it, or drop the letter", d.Partition, d.Topic)
-	}
-	rec := sinkkafka.Record{
-		Topic: d.Topic, Partition: d.Partition, Key: d.Key, Value: d.Raw,
-		Headers: []kgo.RecordHeader{{Key: sinkkafka.HeaderRetryOf, Value: []byte(d.Place())}},
-	}
-	if d.Size > len(d.Raw) {
-		r, err := sinkkafka.Find(ctx, k, d.Topic, d.Partition, d.Offset)
-		if err != nil {
-			return sinkkafka.Record{}, fmt.Errorf("the letter holds %d of %d bytes, and the record itself cannot be read: %w", len(d.Raw), d.Size, err)
-		}
-		rec.Key, rec.Value = r.Key, r.Value
-	}
-	return rec, nil
-}
-
 // tellHandled prints what became of each record.
 func (a *app) tellHandled(f *handleFlags, chosen []*deadRecord) error {
-	l := &listing{columns: []string{"record", "letters", "outcome", "sent_to"}}
+	l := &listing{columns: []string{"record", "kind", "letters", "outcome", "sent_to"}}
 	failed := 0
 	for _, d := range chosen {
 		outcome := f.state
@@ -233,11 +179,19 @@ func (a *app) tellHandled(f *handleFlags, chosen []*deadRecord) error {
 		case f.dryRun:
 			outcome = "would be " + f.state
 		}
-		row := map[string]any{"record": d.Place(), "letters": len(d.Rejections), "outcome": outcome, "sent_to": d.sentTo}
-		l.add(row, d.Place(), strconv.Itoa(len(d.Rejections)), outcome, d.sentTo)
+		row := map[string]any{
+			"id": d.Rejections[0].ID, "record": d.Place(), "kind": kindsOf(d.DeadRecord), "letters": len(d.Rejections), "outcome": outcome, "sent_to": d.sentTo,
+		}
+		l.add(row, d.Place(), kindsOf(d.DeadRecord), strconv.Itoa(len(d.Rejections)), outcome, d.sentTo)
 	}
-	if len(chosen) == 0 && !a.quiet {
+	switch {
+	case a.quiet:
+	case len(chosen) == 0:
 		fmt.Fprintln(a.errs, "no open records are chosen")
+	case f.dryRun:
+		fmt.Fprintf(a.errs, "%d would be %s, %d could not; nothing was done\n", len(chosen)-failed, f.state, failed)
+	default:
+		fmt.Fprintf(a.errs, "%d %s, %d not\n", len(chosen)-failed, f.state, failed)
 	}
 	if err := a.print(l); err != nil {
 		return err

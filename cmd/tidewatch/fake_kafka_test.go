@@ -51,6 +51,44 @@ func fakeKafka(t testing.TB) string {
 	return c.ListenAddrs()[0]
 }
 
+// fakeParked starts a cluster with the topic rows, a letter about a quarantined record of it, and letters about rows that were
+// parked on the way to it, to a topic that is gone, and to Redis.
+func fakeParked(t testing.TB) string {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "rows"), kfake.SeedTopics(1, sinkkafka.DeadLetterTopic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	client, err := sinkkafka.Open(sinkkafka.Config{Client: kafkaclient.Config{Brokers: c.ListenAddrs()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	task := stream.TaskID{Instance: "cpu@1", Stage: "main", Partition: stream.Partition{Topic: "rows", Incarnation: "i"}}
+	d := client.NewDeadLetters(task, "cpu")
+	dead := []stream.Rejected{{
+		Kind: stream.LetterQuarantined, Offset: 3, Timestamp: stream.TimeOf(fakeNow), Reason: "panic: index out of range", Detail: "goroutine 7 [running]:\nmain.main()", Raw: []byte("{}"),
+	}}
+	row := func(sink, target string, offset int64, raw string) {
+		name := fmt.Sprintf("closed/%d/2/0", offset)
+		dead = append(dead, stream.Rejected{
+			Kind: stream.LetterParked, Offset: offset, Reason: "refused by " + sink, Detail: "the server's words", Raw: []byte(raw),
+			Row: &stream.ParkedRow{Sink: sink, Output: sink + ".usage", Target: target, Name: name, Phase: stream.Closed, At: stream.Version{Offset: offset, Step: 2}},
+		})
+	}
+	row("kafka", "rows", 8, `{"avg":1}`)
+	row("kafka", "gone", 8, `{"avg":2}`)
+	row("kafka", "rows", 9, `{"avg":3}`)
+	row("redis", "tw:w:1", 9, `{"block":""}`)
+	row("tape", "reel-7", 9, `{}`)
+	if err := errors.Join(d.Write(ctx, dead), d.Flush(ctx), d.Write(ctx, dead[1:2]), d.Flush(ctx)); err != nil { // the last one repeats
+		t.Fatal(err)
+	}
+	return c.ListenAddrs()[0]
+}
+
 // recordsCommand is `records TOPIC` of scripts: it prints what is on a topic of the cluster, partition by partition.
 func recordsCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {

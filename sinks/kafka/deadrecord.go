@@ -64,8 +64,11 @@ func (id LetterID) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (id LetterID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// Place is TOPIC/PARTITION/OFFSET.
+// Place is TOPIC/PARTITION/OFFSET of a record, and of a parked row TARGET/NAME.
 func (d *DeadRecord) Place() string {
+	if d.Row != nil {
+		return d.Row.Target + "/" + d.Row.Name
+	}
 	return d.Topic + "/" + strconv.Itoa(int(d.Partition)) + "/" + strconv.FormatInt(d.Offset, 10)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -39,7 +40,7 @@ func refusesRecord(err error) bool {
 // parkedRow is the letter about a row.
 func parkedRow(output string, r *kgo.Record, why error) *stream.Rejected {
 	row := &stream.ParkedRow{Sink: KafkaRow, Output: output, Target: r.Topic}
-	offset, index := int64(0), "live"
+	offset, index := int64(0), noIndex
 	for _, h := range r.Headers {
 		switch v := string(h.Value); h.Key {
 		case HeaderPhase:
@@ -60,6 +61,24 @@ func parkedRow(output string, r *kgo.Record, why error) *stream.Rejected {
 	}
 	return &stream.Rejected{Kind: stream.LetterParked, Offset: offset, Reason: reason, Detail: why.Error(), Key: r.Key, Raw: r.Value, Row: row}
 }
+
+// RowRecord is the record of a parked row, as it was refused: under the same name, so that readers drop a repeat.
+func RowRecord(d *DeadRecord) (*Record, error) {
+	parts := strings.Split(d.Row.Name, "/") // phase, offset, step, index
+	if d.Row.Sink != KafkaRow || len(parts) != 4 {
+		return nil, fmt.Errorf("read letter %s: %q names no row of a Kafka output", d.Rejections[0].ID, d.Row.Name)
+	}
+	h := []kgo.RecordHeader{{Key: HeaderTask, Value: []byte(d.Row.Task)}}
+	for i, key := range []string{HeaderPhase, HeaderOffset, HeaderStep, HeaderIndex} {
+		if key != HeaderIndex || parts[i] != noIndex {
+			h = append(h, kgo.RecordHeader{Key: key, Value: []byte(parts[i])})
+		}
+	}
+	return &Record{Topic: d.Row.Target, Partition: -1, Key: d.Key, Value: d.Raw, Headers: h}, nil
+}
+
+// noIndex stands for the index in names of live rows, which have none.
+const noIndex = "live"
 
 // kafkaCode is the name of an error in the protocol.
 func kafkaCode(err error) string {
