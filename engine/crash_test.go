@@ -61,6 +61,9 @@ type history struct {
 	plan   *engine.Plan
 	slow   bool          // lives often stand by for seconds
 	quiet  time.Duration // and sometimes for up to so long
+	long   bool          // lives fail seldom
+	// between is called before a life begins.
+	between func()
 
 	retention time.Duration // of garbage, if it is not the shortest
 }
@@ -200,10 +203,16 @@ func (h *history) faults() streamtest.Plan {
 }
 
 func (h *history) random() streamtest.Plan {
-	return streamtest.RandomPlan(rand.New(rand.NewPCG(h.seed, h.rng.Uint64())), map[streamtest.Fault]int{
+	rates := map[streamtest.Fault]int{
 		streamtest.Crash: h.rng.IntN(40), streamtest.CrashAfter: h.rng.IntN(40), streamtest.Fail: h.rng.IntN(60),
 		streamtest.LoseReply: h.rng.IntN(60), streamtest.Pause: h.rng.IntN(15), streamtest.Delay: h.rng.IntN(30),
-	})
+	}
+	if h.long {
+		for f := range rates {
+			rates[f] /= 8
+		}
+	}
+	return streamtest.RandomPlan(rand.New(rand.NewPCG(h.seed, h.rng.Uint64())), rates)
 }
 
 // process is a life that runs the engine.
@@ -217,6 +226,9 @@ type process struct {
 }
 
 func (h *history) start(faults streamtest.Plan) *process {
+	if h.between != nil {
+		h.between()
+	}
 	life := streamtest.NewLife(h.world, faults)
 	plan := *h.plan
 	stage := *h.plan.Stages[0]

@@ -49,7 +49,7 @@ func (t *task) restore(ctx context.Context, rec *stream.Record) (*layers, error)
 		return nil, fmt.Errorf("%w. The snapshot before it is of offset %d and of no use: the log begins at offset %d by now", err, before.At.Offset, start)
 	}
 	t.log.Error("a snapshot is damaged: going on from the one before it", "task", t.id.String(), "error", err, "offset", before.At.Offset)
-	rec.Snapshot, rec.Previous = before, nil
+	rec.Snapshot, rec.Previous, t.fellBack = before, nil, true
 	return t.restoreFrom(ctx, rec, &rec.Snapshot)
 }
 

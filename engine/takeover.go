@@ -82,12 +82,13 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 		return err
 	}
 	t.lane.onReject, t.lane.inherited = t.dead.Write, t.inherited
+	keep := named(rec) // as the row does, whichever snapshot is used
 	loaded, err := t.restore(ctx, rec)
 	if err != nil {
 		return err
 	}
 	t.startCommitter(ctx, cp, rec, loaded)
-	t.collectOlder(ctx, rec)
+	t.collectOlder(ctx, rec, keep)
 	decoder, err := t.stage.newDecoder()
 	if err != nil {
 		return err
@@ -128,8 +129,7 @@ func (t *task) startCommitter(ctx context.Context, cp *stream.Checkpoint, rec *s
 
 // collectOlder hands to the collector what earlier owners left behind: objects of this task below the row's version that
 // the row does not name. None of them can be named again.
-func (t *task) collectOlder(ctx context.Context, rec *stream.Record) {
-	keep := named(rec)
+func (t *task) collectOlder(ctx context.Context, rec *stream.Record, keep []string) {
 	var garbage []string
 	err := t.deps.Objects.List(ctx, taskPrefix(t.id), func(o stream.Object) error {
 		rest := strings.TrimPrefix(o.Key, taskPrefix(t.id))
@@ -218,10 +218,13 @@ func (t *task) arrive(ctx context.Context, cp *stream.Checkpoint, rec *stream.Re
 			o.Sink.Stage(e) // parts up to here are staged or visible: the work is dropped
 		}
 	}
+	if l.gaps = (stream.Gaps{}); rec.Gaps != nil {
+		l.gaps = *rec.Gaps // as the log was when it was read first: it may have been compacted since
+	}
 	now := t.deps.Clock.Now()
 	t.claimed, t.claimedMark, t.snapshotAt = rec.At, rec.Mark, rec.Snapshot.At
 	t.lastEpoch, t.lastSnapshot, t.lastPublish, t.lastData = now, now, now, now
-	if t.moved { // whoever lost the row may have counted its snapshot as garbage: the next epoch names another
+	if t.moved || t.fellBack { // whoever lost the row may have counted its snapshot as garbage: the next epoch names another
 		t.lastSnapshot = time.Time{}
 	}
 	t.status.start(t, cp)

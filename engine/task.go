@@ -39,10 +39,10 @@ type task struct {
 	snapshotAt stream.Version
 
 	moved    bool             // the row was met on another timeline of the store
+	fellBack bool             // the newest snapshot was damaged, the one before it is used
 	frontier stream.Version   // no new control record before it
 	lost     []stream.Control // ahead of the row, to be claimed again
-
-	skew []ProducerSkew // as of lastSkew
+	skew     []ProducerSkew   // as of lastSkew
 
 	claimedMark stream.Time             // of the newest claim, NoTime if there is none
 	asked       atomic.Pointer[refresh] // by Runner.Refresh
@@ -298,7 +298,7 @@ func (t *task) capture(ctx context.Context, snapshot bool, control *stream.Contr
 	l := t.lane
 	mark, record := l.marker.Marks()
 	e := &capture{
-		at: l.at, mark: mark, record: record, ledger: l.chain.ledger(), control: control, passed: t.mayControl(), started: now,
+		at: l.at, mark: mark, record: record, ledger: l.chain.ledger(), gaps: l.gaps, control: control, passed: t.mayControl(), started: now,
 		decisions: l.chain.decisions, prefix: objectPrefix(t.id, l.at, t.owner),
 	}
 	l.chain.decisions = nil

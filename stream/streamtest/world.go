@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -394,7 +395,33 @@ func (o objects) Delete(_ context.Context, key string) error {
 	return o.l.call("delete", func() error {
 		o.l.W.mu.Lock()
 		defer o.l.W.mu.Unlock()
+		if row := o.l.W.naming(key); row != "" {
+			o.l.W.violated("object %s is deleted, though the row of %s names it", key, row)
+		}
 		delete(o.l.W.mu.objects, key)
 		return nil
 	})
+}
+
+// naming is the task whose row names the object: as part of a snapshot, or below the prefix of a receipt.
+func (w *World) naming(key string) (task string) {
+	for _, row := range w.mu.rows {
+		for _, m := range namedObject.FindAllStringSubmatch(string(row.Record), -1) {
+			if m[1] == "object" && m[2] == key || m[1] == "prefix" && strings.HasPrefix(key, m[2]) {
+				return row.Task.String()
+			}
+		}
+	}
+	return ""
+}
+
+var namedObject = regexp.MustCompile(`"(object|prefix)":"([^"]+)"`)
+
+// Flip changes one bit of an object, which is counted from its beginning and begins there again behind its end.
+func (w *World) Flip(key string, bit int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	data := slices.Clone(w.mu.objects[key])
+	data[bit/8%len(data)] ^= 1 << (bit % 8)
+	w.mu.objects[key] = data
 }
