@@ -87,6 +87,9 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 	if err != nil {
 		return err
 	}
+	if t.moved { // whoever lost the row may have counted its slices as garbage: the next epoch names others
+		loaded = &layers{}
+	}
 	t.startCommitter(ctx, cp, rec, loaded)
 	t.collectOlder(ctx, rec, keep)
 	decoder, err := t.stage.newDecoder()
