@@ -18,14 +18,16 @@ type load struct {
 	over       time.Duration // wall clock
 	partitions int32
 	hosts      int
+	bad        float64 // share of records that do not decode
 	wild       float64 // share of events from the future
 	hot        float64 // share of events of the first host
 	pauseAt    int     // event before which the producer calls pause; 0 never
 	pause      func(ctx context.Context) error
+	grown      int32 // partitions of the topic that nobody keys, from then on; 0 as before
 }
 
 func defaultLoad(seed uint64) load {
-	return load{seed: seed, events: 12_000, over: 8 * time.Second, partitions: 4, hosts: 16}
+	return load{seed: seed, events: 12_000, over: 8 * time.Second, partitions: 4, hosts: 16, bad: 0.01}
 }
 
 // What the pipelines are told, and the oracle too. Times are milliseconds.
@@ -60,12 +62,12 @@ func (l *load) make(rng *rand.Rand, i int, base int64) event {
 	e := event{host: fmt.Sprintf("host-%02d", host), at: at}
 	time := at
 	switch luck := rng.Float64(); {
-	case luck < 0.01:
+	case luck < l.bad:
 		e.value = fmt.Appendf(nil, `{"time":%d,"name":"load","value":oops,"host":%q}`, at, e.host)
 		return e
-	case luck < 0.06: // late, sometimes too late
+	case luck < l.bad+0.05: // late, sometimes too late
 		time -= rng.Int64N(60_000)
-	case luck < 0.06+l.wild:
+	case luck < l.bad+0.05+l.wild && i > 100:
 		time += 3_600_000 + rng.Int64N(3_600_000)
 	default:
 		time -= rng.Int64N(outOfOrder)
@@ -90,15 +92,17 @@ func (r *run) produce(ctx context.Context) error {
 	send := func(topic string, partition int32, e *event) {
 		r.bed.Client.Produce(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: e.value, Timestamp: time.UnixMilli(e.at)}, failed.note)
 	}
+	plainParts := l.partitions
 	for i := range l.events {
 		if l.pauseAt > 0 && i == l.pauseAt {
 			if err := l.pause(ctx); err != nil {
 				return err
 			}
+			plainParts = max(plainParts, l.grown)
 			began = time.Now().Add(-time.Duration(i) * l.over / time.Duration(l.events))
 		}
 		e := l.make(rng, i, base)
-		send(r.plain, int32(i)%l.partitions, &e)
+		send(r.plain, int32(i)%plainParts, &e)
 		send(r.keyed, keyedPartition(e.host, l.partitions), &e)
 		if i%50 == 0 && !sleepUntil(ctx, began.Add(time.Duration(i)*l.over/time.Duration(l.events))) {
 			return ctx.Err()
@@ -115,14 +119,16 @@ func (r *run) produce(ctx context.Context) error {
 func (r *run) close(l *load, base int64, send func(string, int32, *event)) {
 	last := base + int64(l.events)*eventEvery
 	for k := range int64(closings) {
-		for p := range l.partitions {
+		for p := range max(l.partitions, l.grown) {
 			host := fmt.Sprintf("closing-%d", p)
-			for n := 0; keyedPartition(host, l.partitions) != p; n++ {
+			for n := 0; p < l.partitions && keyedPartition(host, l.partitions) != p; n++ {
 				host = fmt.Sprintf("closing-%d-%d", p, n)
 			}
 			e := event{at: last + 2*rawSlot, value: fmt.Appendf(nil, `{"time":%d,"name":"load","value":1,"host":%q}`, last+(k+1)*closingStep, host)}
 			send(r.plain, p, &e)
-			send(r.keyed, p, &e)
+			if p < l.partitions {
+				send(r.keyed, p, &e)
+			}
 		}
 	}
 }

@@ -28,8 +28,9 @@ type lab struct {
 	*bed.Servers
 	dir    string
 	binary string
-	routes bed.Routes
 	runs   int
+
+	kafka, redis, postgres, s3 *proxy // before the servers, for the workers alone
 }
 
 // openLab starts the servers. The broker and the stores forget nothing when they are killed.
@@ -38,15 +39,34 @@ func openLab(ctx context.Context, dir, binary string) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := bed.StartServers(ctx, bed.Options{
-		Kafka:    testservers.KafkaOptions{HeapMB: 512},
+	l := &lab{dir: dir, binary: path}
+	for _, p := range []**proxy{&l.kafka, &l.redis, &l.postgres, &l.s3} {
+		if *p, err = newProxy(ctx); err != nil {
+			return nil, err
+		}
+	}
+	l.Servers, err = bed.StartServers(ctx, bed.Options{
+		// A busy machine must not look like a dead broker; one that is started again is let in after this time.
+		Kafka:    testservers.KafkaOptions{HeapMB: 512, Proxied: l.kafka.address(), Settings: map[string]string{"broker.session.timeout.ms": "6000"}},
 		Redis:    testservers.RedisOptions{AppendOnly: true, Arguments: []string{"--appendfsync", "always"}},
 		Postgres: testservers.PostgresOptions{Settings: map[string]string{"synchronous_commit": "on"}},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &lab{Servers: s, dir: dir, binary: path, routes: s.Direct()}, nil
+	l.kafka.lead(l.Kafka.Behind())
+	l.redis.lead(l.Redis.Address())
+	l.postgres.lead(l.Postgres.Address())
+	l.s3.lead(l.S3.Address())
+	return l, nil
+}
+
+// end stops everything.
+func (l *lab) end() error {
+	for _, p := range []*proxy{l.kafka, l.redis, l.postgres, l.s3} {
+		p.close()
+	}
+	return l.Close()
 }
 
 // open makes a run with everything of its own on the servers.
@@ -69,10 +89,14 @@ func (l *lab) open(ctx context.Context, s *scenario, seed uint64) (r *run, err e
 		return nil, err
 	}
 	r.bed, err = l.Cluster(ctx, bed.Place{
-		Dir: dir, Binary: l.binary, Pipelines: filepath.Join(dir, "pipelines"), Name: name, Group: name, Routes: l.routes,
+		Dir: dir, Binary: l.binary, Pipelines: filepath.Join(dir, "pipelines"), Name: name, Group: name,
+		Routes: bed.Routes{Kafka: l.kafka.address(), Redis: l.redis.address(), Postgres: l.postgres.address(), S3: l.s3.address()},
 	})
 	if err != nil {
 		return nil, err
+	}
+	for _, p := range []*proxy{l.kafka, l.redis, l.postgres, l.s3} {
+		p.calm()
 	}
 	for _, topic := range []string{r.plain, r.keyed, r.late} {
 		if err := r.bed.CreateTopic(ctx, topic, r.load.partitions); err != nil {

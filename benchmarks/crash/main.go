@@ -32,7 +32,7 @@ type options struct {
 	binary, dir, only, results string
 	seed                       uint64
 	runs                       int
-	short                      bool
+	short, mutants             bool
 }
 
 func crash(ctx context.Context, args []string) error {
@@ -45,6 +45,7 @@ func crash(ctx context.Context, args []string) error {
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the first run; the next ones count up")
 	f.IntVar(&o.runs, "runs", 1, "runs of each scenario")
 	f.BoolVar(&o.short, "short", false, "the bounded form: a few runs of each scenario")
+	f.BoolVar(&o.mutants, "mutants", false, "plant bugs instead, and see each caught by its scenario")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -64,10 +65,19 @@ func crash(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	rows, err := l.all(ctx, chosen, &o)
-	err = errors.Join(err, l.Close())
-	if o.results != "" && len(rows) > 0 {
-		err = errors.Join(err, writeResults(ctx, o.results, rows, args))
+	var text string
+	if o.mutants {
+		var all []*caught
+		all, err = l.mutate(ctx, &o)
+		text = mutantsTable(all)
+	} else {
+		var rows []*tally
+		rows, err = l.all(ctx, chosen, &o)
+		text = runsTable(rows)
+	}
+	err = errors.Join(err, l.end())
+	if o.results != "" {
+		err = errors.Join(err, writeResults(ctx, &o, text, args))
 	}
 	if err == nil && temporary {
 		return os.RemoveAll(o.dir)

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
@@ -31,16 +33,14 @@ func (t *tally) add(r *run, v *verdict) {
 	}
 }
 
-// writeResults writes the table.
-func writeResults(ctx context.Context, file string, rows []*tally, args []string) error {
+// runsTable is the table of all runs.
+func runsTable(rows []*tally) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# What broke, and what came out\n\nMachine: %s, %d cores. Command: `crash %s`, commit %s.\n\n",
-		runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), strings.Join(args, " "), commit(ctx))
 	b.WriteString("| scenario | runs | kills | records | lost | doubled | wrong | slowest catch-up, s |\n|---|---|---|---|---|---|---|---|\n")
 	var sum tally
 	points := map[string]int{}
 	for _, t := range rows {
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %.1f |\n", t.scenario.name, t.runs, t.kills, t.records, t.lost, t.doubled, t.wrong, t.slowest)
+		fmt.Fprintf(&b, "| `%s` | %d | %d | %d | %d | %d | %d | %.1f |\n", t.scenario.name, t.runs, t.kills, t.records, t.lost, t.doubled, t.wrong, t.slowest)
 		sum.runs, sum.kills, sum.records = sum.runs+t.runs, sum.kills+t.kills, sum.records+t.records
 		sum.lost, sum.doubled, sum.wrong = sum.lost+t.lost, sum.doubled+t.doubled, sum.wrong+t.wrong
 		for p, n := range t.points {
@@ -49,19 +49,50 @@ func writeResults(ctx context.Context, file string, rows []*tally, args []string
 	}
 	fmt.Fprintf(&b, "| **all** | %d | %d | %d | %d | %d | %d | |\n\n", sum.runs, sum.kills, sum.records, sum.lost, sum.doubled, sum.wrong)
 	var names []string
-	for p := range points {
-		names = append(names, p)
+	for p, n := range points {
+		names = append(names, fmt.Sprintf("%s %d", p, n))
 	}
 	slices.Sort(names)
-	b.WriteString("Points at which a process was killed or stopped, or a call failed, and how often:")
-	for i, p := range names {
-		if i > 0 {
-			b.WriteByte(',')
+	return b.String() + "Points at which a process killed or stopped itself, or a call failed, and how often: " + strings.Join(names, ", ") + ".\n"
+}
+
+// mutantsTable says which scenario has caught which planted bug.
+func mutantsTable(all []*caught) string {
+	var b strings.Builder
+	b.WriteString("| planted bug | in | caught by | in run | what it said |\n|---|---|---|---|---|\n")
+	for _, c := range all {
+		by, said := "`"+c.scenario+"`", strings.TrimSpace(c.by)
+		if said == "" {
+			by, said = "nothing", "–"
 		}
-		fmt.Fprintf(&b, " %s %d", p, points[p])
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %d | %s |\n", c.name, c.file, by, c.runs, strings.ReplaceAll(said, "|", "/"))
 	}
-	b.WriteString("\n")
-	return os.WriteFile(file, []byte(b.String()), 0o644) //nolint:gosec // a document
+	return b.String()
+}
+
+// The document has a part for the runs and one for the planted bugs; each command replaces its own.
+const (
+	runsPart    = "## Runs\n"
+	mutantsPart = "## Planted bugs\n"
+)
+
+// writeResults writes the table into its part of the document.
+func writeResults(ctx context.Context, o *options, table string, args []string) error {
+	before, err := os.ReadFile(o.results)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	text, bugs, _ := strings.Cut(string(before), mutantsPart)
+	_, runs, _ := strings.Cut(text, runsPart)
+	part := fmt.Sprintf("\nMachine: %s/%s, %d cores. Command: `crash %s`, at commit %s.\n\n%s",
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), strings.Join(args, " "), commit(ctx), table)
+	if o.mutants {
+		bugs = part
+	} else {
+		runs = part + "\n"
+	}
+	return os.WriteFile(o.results, []byte("# What broke, and what came out\n\nWhat is promised: [docs/guarantees.md](../../docs/guarantees.md).\n\n"+
+		runsPart+runs+mutantsPart+bugs), 0o600)
 }
 
 func commit(ctx context.Context) string {

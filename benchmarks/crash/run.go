@@ -25,9 +25,11 @@ type run struct {
 	name, dir          string
 	seed               uint64
 	load               load
-	plain, keyed, late string // topics
-	idle               string // idle_after of the pipelines
-	session            time.Duration
+	plain, keyed, late string        // topics
+	idle               string        // idle_after of the pipelines
+	session            time.Duration // of the consumer group; 0 is the usual
+	versions           bool          // two versions of the pipeline that re-keys have read the same events
+	loose              bool          // more than the log decides about alerts: idle ticks, or a cut
 
 	mu     sync.Mutex
 	kills  int
@@ -60,7 +62,10 @@ func (r *run) worker(ctx context.Context, faults string) (*bed.Worker, error) {
 	defer r.mu.Unlock()
 	w := r.bed.NewWorker(ctx, fmt.Sprintf("worker-%d", len(r.bed.Workers)))
 	w.Env = r.environment(faults)
-	return w, w.Start(ctx)
+	if err := w.Start(ctx); err != nil || len(r.bed.Workers) > 1 {
+		return w, err
+	}
+	return w, r.watch(ctx)
 }
 
 func (r *run) environment(faults string) []string {

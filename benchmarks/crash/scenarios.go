@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -16,20 +17,62 @@ type scenario struct {
 
 // scenarios is the table of all of them.
 func scenarios() []scenario {
+	const crash = "worker crash at any point of the loop and of steps 1-7"
 	return []scenario{
+		{name: "worker-crash", row: crash, short: 2, play: crashes(allPoints, 8)},
+		{name: "crash-between-steps", row: "crash between upload and claim, claim and reveal, in mid-reveal", short: 1, play: crashes(commitPoints, 8)},
+		{name: "crash-in-takeover", row: crash, short: 1, play: crashes(arrivalPoints, 10)},
+		{name: "stale-owner", row: "stale owner (paused 5 min, wakes)", short: 1, prepare: shortSessions, play: staleOwners},
+		{name: "rebalance", row: "rebalance in mid-window; a worker joins and leaves every few seconds", short: 1, prepare: shortSessions, play: comeAndGo},
+		{name: "claim-reply-lost", row: "reply of a claim lost; claim delayed for minutes", short: 1, play: lostReplies},
 		{
-			name: "worker-crash", row: "worker crash at any point of the loop and of steps 1-7", short: 2,
-			play: crashes(allPoints, 8),
+			name: "future-timestamp", row: "future timestamp, clock skew", short: 1, play: crashes(allPoints, 6),
+			prepare: func(r *run) { r.load.wild = 0.002 },
 		},
+		{name: "idle-partition", row: "idle partition, idle topic", short: 1, prepare: idle, play: crashes(controlPoints, 7)},
+		{name: "partitions-grow", row: "partition count grows while running", short: 1, prepare: growing, play: crashes(allPoints, 7)},
 		{
-			name: "crash-between-steps", row: "crash between upload and claim, claim and reveal, in mid-reveal", short: 1,
-			play: crashes(func() []point { return stepPoints }, 8),
+			name: "undecodable-record", row: "record that does not decode", short: 1, play: crashes(letterPoints, 7),
+			prepare: func(r *run) { r.load.bad = 0.2 },
 		},
-		{
-			name: "crash-in-takeover", row: "worker crash at any point of the loop and of steps 1-7", short: 1,
-			play: crashes(func() []point { return takeoverPoints }, 10),
-		},
+		{name: "hot-key", row: "hot key", play: crashes(allPoints, 6), prepare: func(r *run) { r.load.hot = 0.9 }},
+		{name: "calls-fail", row: "slow or failing sink", short: 1, play: failures},
+		{name: "slow-servers", row: "slow or failing sink", short: 1, play: slowServers},
+		{name: "dependency-away", row: "object store, Redis or Postgres away for 10 min", short: 1, play: restarts},
+		{name: "network-faults", row: "object store, Redis or Postgres away for 10 min", short: 1, play: networkFaults},
+		{name: "redis-emptied", row: "Redis emptied", short: 1, play: emptied},
+		{name: "new-version", row: "new pipeline version", short: 1, prepare: func(r *run) { r.loose, r.versions = true, true }, play: applied},
 	}
+}
+
+func commitPoints() []point  { return stepPoints }
+func arrivalPoints() []point { return takeoverPoints }
+
+// controlPoints are those around a control record.
+func controlPoints() []point {
+	return append(slices.Clone(stepPoints), point{"control", 6}, point{"control", 2}, point{"takeover", 14}, point{"replay", 20})
+}
+
+func letterPoints() []point {
+	return append(slices.Clone(loopPoints), point{"deadletter.write", 200}, point{"deadletter.flush", 60}, point{"claim", 40})
+}
+
+func shortSessions(r *run) { r.session = 2 * time.Second }
+
+// idle lets everything fall silent in mid-run, for longer than idle_after.
+func idle(r *run) {
+	r.idle, r.loose = "1s", true
+	r.load.pauseAt = r.load.events / 2
+	r.load.pause = func(ctx context.Context) error {
+		sleepUntil(ctx, time.Now().Add(4*time.Second))
+		return ctx.Err()
+	}
+}
+
+// growing gives the topic that nobody keys two more partitions in mid-run.
+func growing(r *run) {
+	r.loose, r.load.grown, r.load.pauseAt = true, 6, r.load.events/2
+	r.load.pause = func(ctx context.Context) error { return r.grow(ctx, r.load.grown) }
 }
 
 // crashes kills two workers at the points, lives times each, while events come.
@@ -38,18 +81,20 @@ func crashes(points func() []point, lives int) func(context.Context, *run) error
 		if err := r.start(ctx, 2); err != nil {
 			return err
 		}
-		lead := func(i int) func(context.Context) error {
-			return func(ctx context.Context) error {
-				if !sleepUntil(ctx, time.Now().Add(time.Duration(300+700*i)*time.Millisecond)) {
-					return ctx.Err()
-				}
-				w := r.bed.Workers[i]
-				w.Kill()
-				r.killed()
-				return r.live(ctx, w, killed(r.rng(uint64(i)), lives-1, points()))
-			}
+		return together(ctx, r.produce, r.lead(0, lives, points()), r.lead(1, lives, points()))
+	}
+}
+
+// lead kills a worker that runs, at once and then at points.
+func (r *run) lead(i, lives int, points []point) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if !sleepUntil(ctx, time.Now().Add(time.Duration(300+700*i)*time.Millisecond)) {
+			return ctx.Err()
 		}
-		return together(ctx, r.produce, lead(0), lead(1))
+		w := r.bed.Workers[i]
+		w.Kill()
+		r.killed()
+		return r.live(ctx, w, deaths(r.rng(uint64(i)), lives-1, points))
 	}
 }
 

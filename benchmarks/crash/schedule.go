@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -50,14 +52,21 @@ func allPoints() []point {
 func pick(rng *rand.Rand, points []point, kind string) string {
 	p := points[rng.IntN(len(points))]
 	side := []string{"before", "after"}[rng.IntN(2)]
-	if len(p.name) > 8 && p.name[:8] == "capture." {
+	if strings.HasPrefix(p.name, "capture.") {
 		return fmt.Sprintf("%s:%d=%s", p.name, 1+rng.IntN(p.most), kind)
 	}
 	return fmt.Sprintf("%s.%s:%d=%s", p.name, side, 1+rng.IntN(p.most), kind)
 }
 
-// killed draws n lives that end at points.
-func killed(rng *rand.Rand, n int, points []point) (lives []life) {
+// failing are the points at which a failed call is tried again.
+func failing() []point {
+	return slices.DeleteFunc(allPoints(), func(p point) bool {
+		return p.name == "gain" || p.name == "close" || strings.HasPrefix(p.name, "capture.")
+	})
+}
+
+// deaths draws n lives that end at points.
+func deaths(rng *rand.Rand, n int, points []point) (lives []life) {
 	for range n {
 		lives = append(lives, life{faults: pick(rng, points, "kill"), limit: 1500*time.Millisecond + time.Duration(rng.Int64N(int64(1500*time.Millisecond)))})
 	}

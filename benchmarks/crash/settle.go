@@ -22,14 +22,17 @@ func (r *run) settle(ctx context.Context) (err error) {
 		return err
 	}
 	mark := time.UnixMilli(judge(r.log.plain, false).mark)
-	parts := int(r.load.partitions)
+	parts, plainParts := int(r.load.partitions), int(max(r.load.partitions, r.load.grown))
 	wanted := []bed.Want{
-		{Pipeline: "plain", Stage: "fold", Tasks: parts},
+		{Pipeline: "plain", Stage: "fold", Tasks: plainParts},
 		{Pipeline: "plain", Stage: "merge", Tasks: 4},
-		{Pipeline: "archive." + r.plain, Stage: "archive", Tasks: parts},
+		{Pipeline: "archive." + r.plain, Stage: "archive", Tasks: plainParts},
 		{Pipeline: "keyed", Stage: "main", Tasks: parts},
 	}
 	if err := r.await(ctx, wanted, mark); err != nil {
+		return err
+	}
+	if err := r.filled(ctx); err != nil {
 		return err
 	}
 	r.caughtUp = time.Now()
@@ -81,4 +84,24 @@ func (r *run) drain(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// filled waits until every worker says that it is ready: that Redis holds everything, too.
+func (r *run) filled(ctx context.Context) error {
+	deadline := time.Now().Add(patience)
+	var last error
+	for time.Now().Before(deadline) && ctx.Err() == nil {
+		last = nil
+		for _, w := range r.bed.Workers {
+			var answer map[string]any
+			if err := bed.GetJSON(ctx, "http://"+w.HTTP+"/readyz", &answer); err != nil {
+				last = err
+			}
+		}
+		if last == nil {
+			return nil
+		}
+		sleepUntil(ctx, time.Now().Add(150*time.Millisecond))
+	}
+	return fmt.Errorf("the workers were not ready within %s: %w", patience, last)
 }

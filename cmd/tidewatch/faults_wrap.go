@@ -141,8 +141,11 @@ func disturbedObjects(o stream.Objects) stream.Objects { return faultyObjects{o}
 
 func (f faultyObjects) Put(ctx context.Context, key string, data []byte) error {
 	name := "put.staged"
-	if strings.HasSuffix(key, "/snapshot") {
+	switch {
+	case strings.HasSuffix(key, "/snapshot"):
 		name = "put.snapshot"
+	case strings.HasPrefix(key, "state/") && strings.Contains(key, "/controls/"):
+		name = "put.control"
 	}
 	return around(name, func() error { return f.Objects.Put(ctx, key, data) })
 }

@@ -20,6 +20,7 @@ type KafkaOptions struct {
 	HeapMB     int               // 0: 320
 	Throughput bool              // let Java compile for speed; otherwise for a quick start
 	Settings   map[string]string // more of the broker's own, as in server.properties
+	Proxied    string            // address of a proxy: who comes by it to Behind is told to come by it again; "" for none
 }
 
 // KafkaServer is a running broker, a cluster of one.
@@ -27,6 +28,14 @@ type KafkaServer struct{ *Server }
 
 // Brokers are the addresses for a client.
 func (s *KafkaServer) Brokers() []string { return []string{s.Address()} }
+
+// Behind is where the proxy of KafkaOptions leads to; "" if there is none.
+func (s *KafkaServer) Behind() string {
+	if len(s.ports) < 3 {
+		return ""
+	}
+	return s.ports[2].address()
+}
 
 // StartKafka formats a folder and starts a broker on it, which is its own controller (KRaft). Topics are not created
 // automatically. The caller closes it. The error IsMissing if the machine has no Java or no jars.
@@ -43,7 +52,11 @@ func StartKafka(ctx context.Context, opts KafkaOptions) (*KafkaServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := allocate(ctx, NameKafka, 2)
+	ports := 2
+	if opts.Proxied != "" {
+		ports = 3
+	}
+	s, err := allocate(ctx, NameKafka, ports)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +140,12 @@ func kafkaProperties(s *Server, opts KafkaOptions) string {
 		// After a crash the controller waits this long before it lets the broker in again.
 		"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "300",
 		"num.network.threads": "2", "num.io.threads": "4",
+	}
+	if opts.Proxied != "" {
+		settings["listeners"] += ",PROXIED://" + s.ports[2].address()
+		settings["advertised.listeners"] += ",PROXIED://" + opts.Proxied
+		settings["listener.security.protocol.map"] = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT"
+		settings["inter.broker.listener.name"] = "PLAINTEXT"
 	}
 	maps.Copy(settings, opts.Settings)
 	var text strings.Builder

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// mutant is a planted bug: the harness must notice it, or it proves nothing.
+type mutant struct {
+	name     string
+	file     string // of the project
+	edits    []edit
+	scenario string // that catches it
+	tries    int    // seeds that it may take
+}
+
+// edit replaces a text that stands in the file once.
+type edit struct{ old, now string }
+
+// mutants breaks one rule each.
+func mutants() []mutant {
+	return slices.Concat(commitMutants(), otherMutants())
+}
+
+// commitMutants are about the steps of the commit.
+func commitMutants() []mutant {
+	const commit = "engine/commit.go"
+	return []mutant{
+		{
+			name: "reveal before claim", file: commit, scenario: "worker-crash", tries: 2,
+			edits: []edit{{
+				"\tif err := c.claim(ctx, next); err != nil {\n\t\treturn err\n\t}\n",
+				"\tc.left = rec.Staged\n\tc.reveal(ctx)\n\tif err := c.claim(ctx, next); err != nil {\n\t\treturn err\n\t}\n",
+			}},
+		},
+		{
+			name: "fence removed: owner, epoch and timeline are not compared", file: "sinks/postgres/claim.go", scenario: "stale-owner", tries: 4,
+			edits: []edit{
+				{"    WHERE t.epoch = c.epoch - 1 AND t.owner = c.owner AND t.timeline = c.timeline\n      AND t.timeline = (SELECT tidewatch_timeline())\n", ""},
+				{"    WHERE t.task = l.task AND t.epoch = l.epoch - 1 AND t.owner = l.owner AND t.timeline = l.timeline\n", "    WHERE t.task = l.task\n"},
+			},
+		},
+		{
+			name: "flush skipped: partials are claimed before they are acknowledged", file: "engine/rekey/sink.go", scenario: "slow-servers", tries: 6,
+			edits: []edit{{"\t\tif err := s.w.Flush(ctx); err != nil {\n\t\t\treturn nil, err\n\t\t}\n", ""}},
+		},
+		{
+			name: "what was staged is forgotten when its reveal fails", file: commit, scenario: "calls-fail", tries: 4,
+			edits: []edit{{"rec.Staged = slices.Concat(c.left, staged)", "rec.Staged = staged"}},
+		},
+		{
+			name: "no reveal after a take-over", file: "engine/takeover.go", scenario: "crash-between-steps", tries: 6,
+			edits: []edit{{"left: rec.Staged, sinks:", "left: nil, sinks:"}},
+		},
+		{
+			name: "control record before its claim", file: "engine/task.go", scenario: "idle-partition", tries: 4,
+			edits: []edit{
+				{"\t\treturn t.controlEpoch(ctx, tick)\n", "\t\tif err := t.lane.control(ctx, tick); err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn t.controlEpoch(ctx, tick)\n"},
+				{"\t\tif o.claimed.control != nil {\n\t\t\tif err := t.lane.control(ctx, o.claimed.control); err != nil {\n\t\t\t\treturn err\n\t\t\t}\n\t\t}\n", ""},
+			},
+		},
+	}
+}
+
+// otherMutants are about event time, and about what is decided of it.
+func otherMutants() []mutant {
+	return []mutant{
+		{
+			name: "mark per batch", file: "engine/marks.go", scenario: "worker-crash", tries: 2,
+			edits: []edit{{"if mark = m.record(); mark >= until || !known {", "if now := m.record(); now >= until || !known {"}},
+		},
+		{
+			name: "decisions in arrival order", file: "operators/window/merge.go", scenario: "worker-crash", tries: 2,
+			edits: []edit{{"entryKey(cells[i], uint32(from[r]), after[r] != 0)", "entryKey(cells[i], uint32(from[r]), after[r] < 0)"}},
+		},
+		{
+			name: "one record may move the watermark by any jump", file: "engine/marks.go", scenario: "future-timestamp", tries: 2,
+			edits: []edit{{"t.Sub(m.front) <= m.maxJump {\n\t\tm.front = t", "t.Sub(m.front) <= 1000*m.maxJump {\n\t\tm.front = t"}},
+		},
+		{
+			name: "an emptied Redis is not filled again", file: "cmd/tidewatch/refill.go", scenario: "redis-emptied", tries: 2,
+			edits: []edit{{"\tcase len(missing) > 0:\n\t\treturn missing, ", "\tcase len(missing) > 1<<30:\n\t\treturn missing, "}},
+		},
+	}
+}
+
+// caught is how a mutant fared.
+type caught struct {
+	*mutant
+
+	by   string // what the harness said; "" if nothing
+	runs int
+}
+
+// mutate builds each mutant from a copy of the project, and plays its scenario until it is caught.
+func (l *lab) mutate(ctx context.Context, o *options) (all []*caught, err error) {
+	tree := filepath.Join(l.dir, "tree")
+	if err := copyProject(ctx, tree); err != nil {
+		return nil, err
+	}
+	list := mutants()
+	for i := range list {
+		m := &list[i]
+		if o.only != "" && !strings.Contains(","+o.only+",", ","+m.scenario+",") {
+			continue
+		}
+		c := &caught{mutant: m}
+		all = append(all, c)
+		if err := l.hunt(ctx, tree, c, o.seed); err != nil {
+			return all, fmt.Errorf("mutant %q: %w", m.name, err)
+		}
+		fmt.Printf("%-50s %-20s runs=%d caught: %s\n", m.name, m.scenario, c.runs, c.by)
+	}
+	for _, c := range all {
+		if c.by == "" {
+			err = errors.Join(err, fmt.Errorf("mutant %q was not caught by %s in %d runs", c.name, c.scenario, c.runs))
+		}
+	}
+	return all, err
+}
+
+// hunt plays until the mutant is caught or its tries are over.
+func (l *lab) hunt(ctx context.Context, tree string, c *caught, seed uint64) error {
+	restore, err := c.plant(tree)
+	if err != nil {
+		return err
+	}
+	defer restore()
+	binary := filepath.Join(l.dir, "mutant")
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "faults", "-o", binary, "./cmd/tidewatch")
+	build.Dir = tree
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build it: %w\n%s", err, out)
+	}
+	product := l.binary
+	l.binary = binary
+	defer func() { l.binary = product }()
+	chosen, err := choose(c.scenario)
+	if err != nil {
+		return err
+	}
+	for c.runs = 1; c.runs <= c.tries && ctx.Err() == nil; c.runs++ {
+		row := &tally{scenario: &chosen[0], points: map[string]int{}}
+		if err := l.once(ctx, row, seed+uint64(c.runs)-1); err != nil {
+			c.by, _, _ = strings.Cut(strings.TrimPrefix(err.Error(), "not equal:\n"), "\n")
+			return ctx.Err()
+		}
+	}
+	c.runs--
+	return ctx.Err()
+}
+
+// plant edits the copy; restore takes it back.
+func (m *mutant) plant(tree string) (restore func(), err error) {
+	file := filepath.Join(tree, m.file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	broken := string(text)
+	for _, e := range m.edits {
+		if n := strings.Count(broken, e.old); n != 1 {
+			return nil, fmt.Errorf("%q stands %d times in %s, not once: bring the mutant up to date", e.old, n, m.file)
+		}
+		broken = strings.Replace(broken, e.old, e.now, 1)
+	}
+	if err := os.WriteFile(file, []byte(broken), 0o600); err != nil {
+		return nil, err
+	}
+	return func() { _ = os.WriteFile(file, text, 0o600) }, nil // the copy is thrown away in the end
+}
+
+// copyProject copies what git knows of the project in the present folder, as it is.
+func copyProject(ctx context.Context, to string) error {
+	out, err := exec.CommandContext(ctx, "git", "ls-files", "-z").Output()
+	if err != nil {
+		return fmt.Errorf("list the project's files: %w", err)
+	}
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		text, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		file := filepath.Join(to, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
