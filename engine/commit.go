@@ -36,6 +36,7 @@ type capture struct {
 	at           stream.Version
 	mark, record stream.Time
 	ledger       stream.Ledger
+	gaps         stream.Gaps
 	state        *state // of a snapshot; nil if none is due
 	prefix       string
 	works        []stageWork
@@ -252,6 +253,10 @@ func (c *committer) work(ctx context.Context, w stageWork, snapshot bool) (recei
 func (c *committer) claimOf(e *capture, staged []stream.Staged, snapshot *stream.Snapshot) (*stream.Checkpoint, *stream.Record, error) {
 	rec := c.rec
 	rec.At, rec.Mark, rec.RecordMark, rec.Ledger, rec.Control = e.at, e.mark, e.record, e.ledger, e.control
+	rec.Gaps = nil
+	if e.gaps != (stream.Gaps{}) {
+		rec.Gaps = &e.gaps
+	}
 	rec.Staged = slices.Concat(c.left, staged)
 	if e.passed {
 		rec.Frontier = nil

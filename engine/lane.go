@@ -34,6 +34,7 @@ type lane struct {
 	part      part      // of a stage with cuts
 	view, sub stream.Batch
 	marks     []stream.Time
+	gaps      stream.Gaps // explains the ledger's; no state, since compaction changes what a replay sees
 	onReject  func(ctx context.Context, r []stream.Rejected) error
 }
 
@@ -231,6 +232,7 @@ func (l *lane) passTo(ctx context.Context, next int64, from int) error {
 	}
 	dead := l.in.Rejected[first:l.rejected]
 	l.chain.counts[stream.BucketRejected] += int64(len(dead))
+	l.gaps.Pass(l.in.Gaps, l.at.Offset, next)
 	l.chain.counts[stream.BucketGap] += next - l.at.Offset - records - int64(len(dead))
 	l.at.Offset = next
 	if len(dead) > 0 && l.onReject != nil {

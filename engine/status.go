@@ -49,6 +49,7 @@ type TaskStatus struct {
 	RecordMark stream.Time
 	Complete   stream.Time // the mark up to which everything is claimed, and every output has what it has to take
 	Ledger     stream.Ledger
+	Gaps       stream.Gaps // of the ledger
 	Events     int64
 	StateBytes int64 // memory of the operators' state
 	Groups     int64
@@ -141,6 +142,7 @@ func (t *task) show(now time.Time) {
 	n := &s.mu.now
 	n.At, n.First, n.End, n.Lag, n.LagTime = l.at, l.first, t.end, lag, lagTime
 	n.Mark, n.RecordMark, n.Ledger, n.Events = mark, record, l.chain.ledger(), l.chain.events
+	n.Gaps = l.gaps
 	n.Skew = t.skew
 	n.StateBytes, n.Groups, n.Snapshot = bytes, groups, SnapshotStatus{At: t.snapshotAt, Bytes: s.stateBytes.Load()}
 }

@@ -48,6 +48,8 @@ type Record struct {
 	RecordMark Time   `json:"record_mark"` // by records alone
 	Ledger     Ledger `json:"ledger"`
 	First      int64  `json:"first"` // the task's first offset: At.Offset - First = Ledger.Sum()
+	// Gaps explains the ledger's gaps, as the log was when it was read first; nil: nothing is known.
+	Gaps *Gaps `json:"gaps,omitempty"`
 	// Generation is raised when what a record means changes after it may have left. It is 0 until quarantine exists.
 	Generation int64 `json:"generation"`
 	// Frontier is the version before which no new control record is accepted, nil behind it. It was fixed by the first owner

@@ -35,6 +35,7 @@ type Reader interface {
 type Input struct {
 	Batch    *Batch     // events that decoded; Mark is left to the engine
 	Rejected []Rejected // records that did not, in offset order
+	Gaps     []Gap      // what is known of offsets without a record, in offset order
 	From     int64      // first offset of the portion
 	Next     int64      // first offset after it: Next - From = events + rejected + gaps
 	End      int64      // end of the log as the broker last said (last stable offset), -1 if unknown

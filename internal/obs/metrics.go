@@ -51,7 +51,7 @@ func desc(name, unit, help string, more ...string) *prometheus.Desc {
 // descriptions of all metrics; docs/operate/metrics.md lists them.
 type descriptions struct {
 	fetched, lag, lagSeconds, watermark, complete, epoch, offset, state, groups, snapshot, ledger, difference, running, seconds, commits *prometheus.Desc
-	output, parked, ahead, behind                                                                                                        *prometheus.Desc
+	output, parked, gaps, ahead, behind                                                                                                  *prometheus.Desc
 }
 
 func describe() *descriptions {
@@ -67,6 +67,7 @@ func describe() *descriptions {
 		groups:     desc("groups", "", "Live groups of the operators."),
 		snapshot:   desc("snapshot_bytes", "bytes", "Size of the newest snapshot."),
 		ledger:     desc("ledger_offsets_total", "offsets", "Offsets by what became of them.", "bucket"),
+		gaps:       desc("ledger_gap_offsets_total", "offsets", "Offsets of the ledger's bucket gap by kind: marker (it ends a transaction), aborted, absent (compacted).", "kind"),
 		difference: desc("ledger_difference", "", "Offsets passed less the sum of the ledger: 0, or a defect."),
 		running:    desc("task_running", "", "1 while the task runs, 0 while it starts or has failed."),
 		seconds:    desc("commit_seconds_total", "seconds", "Time spent in the phases of the commit of epochs: capture, stage, claim, reveal.", "phase"),
@@ -84,7 +85,7 @@ func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, each := range []*prometheus.Desc{
 		d.fetched, d.lag, d.lagSeconds, d.watermark, d.complete, d.epoch, d.offset, d.state, d.groups, d.snapshot, d.ledger,
 		d.difference, d.running, d.seconds, d.commits, d.ahead, d.behind, d.output,
-		d.parked,
+		d.parked, d.gaps,
 	} {
 		out <- each
 	}
@@ -125,6 +126,9 @@ func (m *Metrics) collect(d *descriptions, s *engine.TaskStatus, out chan<- prom
 	send(d.snapshot, prometheus.GaugeValue, float64(s.Snapshot.Bytes))
 	for b, n := range s.Ledger {
 		send(d.ledger, prometheus.CounterValue, float64(n), stream.Bucket(b).String())
+	}
+	for kind, n := range s.Gaps.Map(&s.Ledger) {
+		send(d.gaps, prometheus.CounterValue, float64(n), kind)
 	}
 	if s.At.Offset > 0 {
 		send(d.difference, prometheus.GaugeValue, float64(s.At.Offset-s.First-s.Ledger.Sum()))

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/tidewatch/tidewatch/stream"
 )
 
 // chunk is what one fetch has brought of a partition: the blocks between two offsets, in order. What belongs to aborted
@@ -15,6 +17,8 @@ type chunk struct {
 	bytes      int64 // of memory that it keeps
 	records    int64 // that were fetched, those of gaps too
 	epoch      int32 // of the newest block, -1 if it has none
+	// gaps are the markers and aborted records; what the log does not hold is not listed.
+	gaps []stream.Gap
 }
 
 // chunkOverhead is what a chunk takes beside the bytes it was fetched in.
@@ -35,13 +39,20 @@ func newChunk(from int64, data []byte, aborted []kmsg.FetchResponseTopicPartitio
 		}
 		data = rest
 		drop := filter.drops(&b) // sees every block, markers in particular
+		at := max(b.base, c.next)
 		if b.next <= c.next {
 			continue
 		}
 		c.next, c.epoch = b.next, b.epoch
 		c.records += int64(b.count)
-		if !drop && b.count > 0 {
+		switch {
+		case b.count == 0: // compacted away
+		case !drop:
 			c.blocks = append(c.blocks, b)
+		case b.isControl():
+			c.gaps = append(c.gaps, stream.Gap{From: at, Next: b.next, Kind: stream.GapMarker})
+		default: // its records are counted from the first to the last, without a look into it
+			c.gaps = append(c.gaps, stream.Gap{From: at, Next: b.next, Kind: stream.GapAborted})
 		}
 	}
 	if c.next == from {

@@ -25,6 +25,7 @@ type Reader struct {
 
 	chunk *chunk
 	block int // next of the chunk
+	gap   int // next of the chunk
 	open  struct {
 		block   *block // nil: none
 		records []byte // not read yet
@@ -83,6 +84,7 @@ func (r *Reader) Read(ctx context.Context) (*stream.Input, error) {
 			break
 		}
 	}
+	r.passGaps()
 	r.in.Next, r.in.End = r.pos, r.p.end.Load()
 	if r.in.Next == r.in.From {
 		r.in.End = r.p.endAt(r.clock.Now())
@@ -107,7 +109,7 @@ func (r *Reader) begin() {
 			d.Reset()
 		}
 	}
-	r.in.Rejected, r.stash = r.in.Rejected[:0], r.stash[:0]
+	r.in.Rejected, r.stash, r.in.Gaps = r.in.Rejected[:0], r.stash[:0], r.in.Gaps[:0]
 	r.in.From = r.pos
 }
 
@@ -121,7 +123,7 @@ func (r *Reader) nextChunk(ctx context.Context) (more bool, err error) {
 			return false, nil // the next Read tells
 		}
 		if err != nil || r.chunk != nil {
-			r.block = 0
+			r.block, r.gap = 0, 0
 			return err == nil, err
 		}
 		if r.pos > r.in.From {
@@ -146,6 +148,7 @@ func (r *Reader) nextChunk(ctx context.Context) (more bool, err error) {
 func (r *Reader) nextBlock() (err error) {
 	if r.block == len(r.chunk.blocks) {
 		r.pos = max(r.pos, r.chunk.next)
+		r.passGaps()
 		r.chunk = nil
 		return nil
 	}
@@ -171,6 +174,17 @@ func (r *Reader) nextBlock() (err error) {
 	}
 	o.block, o.left = b, b.count
 	return nil
+}
+
+// passGaps hands out the gaps of the chunk that the position has passed.
+func (r *Reader) passGaps() {
+	for r.chunk != nil && r.gap < len(r.chunk.gaps) && r.chunk.gaps[r.gap].From < r.pos {
+		g := r.chunk.gaps[r.gap]
+		r.gap++
+		if g.From = max(g.From, r.in.From); g.From < g.Next {
+			r.in.Gaps = append(r.in.Gaps, g)
+		}
+	}
 }
 
 // closeBlock gives back what nextBlock has taken.
