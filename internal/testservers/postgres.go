@@ -29,6 +29,8 @@ type PostgresServer struct {
 	*Server
 
 	account *account
+	binary  Binary
+	opts    PostgresOptions
 }
 
 // StartPostgres makes a cluster and starts a server on it. As root it runs under the uid of "postgres" or "nobody", since
@@ -46,7 +48,7 @@ func StartPostgres(ctx context.Context, opts PostgresOptions) (*PostgresServer, 
 	if err != nil {
 		return nil, err
 	}
-	p := &PostgresServer{Server: s}
+	p := &PostgresServer{Server: s, opts: opts}
 	if err := p.prepare(ctx, binary, opts); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -64,6 +66,7 @@ func (p *PostgresServer) prepare(ctx context.Context, binary Binary, opts Postgr
 	if binary, err = p.reachable(binary); err != nil {
 		return err
 	}
+	p.binary = binary
 	if err := p.makeCluster(ctx, binary); err != nil {
 		return err
 	}

@@ -298,3 +298,34 @@ func TestStopRestartClose(t *testing.T) {
 		t.Error("a closed server was started")
 	}
 }
+
+// TestPostgresFailsOver: what the standby has not got is lost, and the timeline is another one.
+func TestPostgresFailsOver(t *testing.T) {
+	t.Parallel()
+	allowed(t, NamePostgres)
+	primary, err := StartPostgres(t.Context(), PostgresOptions{})
+	check(t, NamePostgres, err)
+	closeAfter(t, primary.Close)
+	dsn, err := primary.CreateDatabase(t.Context(), "kept")
+	check(t, NamePostgres, err)
+	run(t, dsn, "CREATE TABLE a AS SELECT 1 AS n")
+	standby, err := primary.StartStandby(t.Context())
+	check(t, NamePostgres, err)
+	closeAfter(t, standby.Close)
+	check(t, NamePostgres, standby.Detach(t.Context()))
+	run(t, dsn, "INSERT INTO a VALUES (2)")
+	check(t, NamePostgres, primary.Kill())
+	check(t, NamePostgres, standby.Promote(t.Context()))
+	conn, err := pgx.Connect(t.Context(), standby.DSN("kept"))
+	check(t, NamePostgres, err)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	var rows int
+	var timeline string
+	err = conn.QueryRow(t.Context(), "SELECT count(*), substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) FROM a").Scan(&rows, &timeline)
+	if err != nil || rows != 1 || timeline != "00000002" {
+		t.Errorf("%d rows on timeline %s, %v; want 1 on 2", rows, timeline, err)
+	}
+	if _, err := conn.Exec(t.Context(), "INSERT INTO a VALUES (3)"); err != nil {
+		t.Error(err)
+	}
+}
