@@ -223,6 +223,11 @@ func (r *outageRun) watch(ctx context.Context, limit time.Duration, last func(*o
 		if !sleepUntil(ctx, next) {
 			return ctx.Err()
 		}
+		select {
+		case <-r.w.Ended:
+			return fmt.Errorf("the worker has ended; its log is %s", r.w.Log())
+		default:
+		}
 		s := r.look(ctx)
 		r.samples = append(r.samples, s)
 		if last != nil && last(&s) {

@@ -111,7 +111,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fail(exitUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
 	})
-	root.AddCommand(a.upCommand(), a.serveCommand(), a.pipelineCommand(), a.queryCommand(), a.alertCommand(), a.dlqCommand(), a.ledgerCommand(), a.replayCommand(),
+	root.AddCommand(a.upCommand(), a.serveCommand(), a.pipelineCommand(), a.queryCommand(), a.alertCommand(), a.dlqCommand(), a.ledgerCommand(), a.refillCommand(), a.replayCommand(),
 		a.genCommand(), a.configCommand(), a.tokenCommand(), a.doctorCommand(), a.topCommand(), a.completionCommand(), a.manCommand(), a.versionCommand())
 	root.SetHelpCommand(helpCommand())
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -17,7 +17,7 @@ import (
 
 // Intervals of looking whether Redis has lost its content.
 const (
-	lookEvery    = 10 * time.Second
+	lookEvery    = 2 * time.Second
 	lookAgain    = time.Second     // while it is being filled
 	fillPatience = 5 * time.Minute // for the tasks to write what they hold
 )
@@ -49,7 +49,7 @@ type part struct {
 }
 
 func (p *part) name() string {
-	name := p.config.Task.String() + " " + p.config.Output.Name
+	name := p.config.Part()
 	if p.before {
 		name += " of " + p.config.Output.Instance
 	}

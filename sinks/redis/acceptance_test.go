@@ -78,12 +78,15 @@ func acceptanceReceiver(c *Client, instance string) streamtest.SinkReceiver {
 		Pipeline: "suite", Name: instance[len("suite@"):], Instance: instance, Groups: 1, Window: streamtest.WindowSize, Every: streamtest.WindowSize,
 		Columns: ColumnsOf(streamtest.WindowSchema()),
 	}
+	config := SinkConfig{Output: out, Task: sourceTask(0), Partitions: 1, Patience: patience}
+	config.Task.Instance = instance
 	return streamtest.SinkReceiver{
 		Open: func(t testing.TB, l *streamtest.Life) stream.Sink {
 			own := connect(t, c.rdb.Options().Addr)
 			own.rdb.AddHook(process{l})
 			own.clock = mortal{soon, l}
-			s, err := own.NewSink(SinkConfig{Output: out, Task: sourceTask(0), Partitions: 1, Patience: patience})
+			note(t, c, config)
+			s, err := own.NewSink(config)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,6 +110,7 @@ func acceptanceReceiver(c *Client, instance string) streamtest.SinkReceiver {
 			if err := c.rdb.FlushAll(context.Background()).Err(); err != nil {
 				t.Fatal(err)
 			}
+			note(t, c, config) // as the refiller does at the end
 		},
 	}
 }

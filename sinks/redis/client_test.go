@@ -27,6 +27,42 @@ func expectUnfilled(t *testing.T, c *Client, want ...string) {
 	}
 }
 
+// TestEmptiedIsNotComplete: from the moment in which Redis loses its content until it is filled, readers are told that the
+// output is complete through nothing, though its tasks go on writing and reporting.
+func TestEmptiedIsNotComplete(t *testing.T) {
+	for name, c := range everywhere(t) {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			s := sink(t, c, 0, func(c *SinkConfig) { c.Partitions = 1 })
+			through := func(offset int64, mark, want stream.Time) {
+				t.Helper()
+				write(t, s, rowsOf(1, offset, map[string]int64{"host-1": offset}))
+				flush(t, s, offset, mark)
+				if _, err := s.Refresh(mark)(ctx); err != nil { // the mark has been reported
+					t.Fatal(err)
+				}
+				if _, r := read(t, c, nil); r.CompleteThrough != want {
+					t.Errorf("after offset %d complete through %v, want %v", offset, r.CompleteThrough, want)
+				}
+			}
+			through(5, at(2), at(2))
+			if err := c.rdb.FlushAll(ctx).Err(); err != nil {
+				t.Fatal(err)
+			}
+			through(6, at(3), stream.NoTime)
+			f, err := c.BeginFill(ctx, []string{s.config.Part()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			through(7, at(4), stream.NoTime)
+			if err := f.End(ctx, []string{s.config.Part()}); err != nil {
+				t.Fatal(err)
+			}
+			through(8, at(5), at(5))
+		})
+	}
+}
+
 func TestFill(t *testing.T) {
 	for name, c := range everywhere(t) {
 		t.Run(name, func(t *testing.T) {
@@ -87,6 +123,7 @@ func TestEmptiedRedisFillsItself(t *testing.T) {
 			}
 			write(t, s, b) // the refill: the same rows at the same version
 			flush(t, s, 6, at(2))
+			note(t, c, s.config)
 			settled(t, c, at(2))
 			if got, _ := read(t, c, nil); len(got) != 1 {
 				t.Error(got)

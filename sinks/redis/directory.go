@@ -67,14 +67,35 @@ type writers struct {
 }
 
 // writers reads who writes the output, and how far all of them have got. It is read before the windows, so that what it
-// promises is in them.
-func (c *Client) writers(ctx context.Context, place string) (*writers, error) {
+// promises is in them. An output is complete through nothing while a part of it is not noted: whoever empties Redis takes
+// the notes with the windows, so readers are told from that moment on, whenever a worker finds out.
+func (c *Client) writers(ctx context.Context, o *Output) (*writers, error) {
+	place := c.place(o)
 	pipe := c.rdb.Pipeline()
-	tasks, through := pipe.HGetAll(ctx, tasksKey(place)), pipe.HGetAll(ctx, throughKey(place))
+	tasks, through, notes := pipe.HGetAll(ctx, tasksKey(place)), pipe.HGetAll(ctx, throughKey(place)), pipe.HGetAll(ctx, c.readyKey())
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, failure("read complete_through", err)
 	}
-	return writersOf(tasks.Val(), through.Val())
+	w, err := writersOf(tasks.Val(), through.Val())
+	if err == nil && noted(notes.Val(), o) < len(w.names) {
+		w.through = stream.NoTime
+	}
+	return w, err
+}
+
+// noted counts the parts of the output that are in Redis; -1 if one is being written.
+func noted(notes map[string]string, o *Output) (n int) {
+	for part, note := range notes {
+		own := strings.HasPrefix(part, o.Instance+"/") && strings.HasSuffix(part, " "+o.Name)
+		if !own && !strings.HasSuffix(part, " "+o.Name+" of "+o.Instance) {
+			continue
+		}
+		if strings.HasPrefix(note, filling) {
+			return -1
+		}
+		n++
+	}
+	return n
 }
 
 // writersOf is complete through the lowest mark, and through nothing while a partition of a topic is missing.

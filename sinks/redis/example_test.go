@@ -35,7 +35,12 @@ func Example() {
 		Window: 10 * time.Second, Every: 10 * time.Second,
 	}
 	task := stream.TaskID{Instance: output.Instance, Stage: "main", Partition: stream.Partition{Topic: "metrics"}}
-	sink, err := client.NewSink(redis.SinkConfig{Output: output, Task: task, Partitions: 1})
+	sinkConfig := redis.SinkConfig{Output: output, Task: task, Partitions: 1}
+	if err := client.NoteNew(context.Background(), sinkConfig.Part()); err != nil { // nothing of it can be missing
+		fmt.Println(err)
+		return
+	}
+	sink, err := client.NewSink(sinkConfig)
 	if err != nil {
 		fmt.Println(err)
 		return

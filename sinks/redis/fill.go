@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -61,6 +62,41 @@ func (c *Client) Empty(ctx context.Context) (bool, error) {
 		return false, failure("look for content of redis", err)
 	}
 	return n == 0, nil
+}
+
+// Noting is what Redis says of a part: since when it has everything of it, "" while it is being written.
+type Noting struct{ Part, Since string }
+
+// Notings lists all parts of which Redis says anything, sorted.
+func (c *Client) Notings(ctx context.Context) ([]Noting, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	notes, err := c.rdb.HGetAll(ctx, c.readyKey()).Result()
+	if err != nil {
+		return nil, failure("read what is noted", err)
+	}
+	all := make([]Noting, 0, len(notes))
+	for _, part := range slices.Sorted(maps.Keys(notes)) {
+		n := Noting{Part: part, Since: notes[part]}
+		if strings.HasPrefix(n.Since, filling) {
+			n.Since = ""
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+// Forget takes back that Redis has everything of these parts: the workers that run their tasks fill them again.
+func (c *Client) Forget(ctx context.Context, parts []string) error {
+	if len(parts) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	if err := c.rdb.HDel(ctx, c.readyKey(), parts...).Err(); err != nil {
+		return failure("forget what is noted", err)
+	}
+	return nil
 }
 
 // NoteNew notes that nothing is missing of a part that begins now. It is called before the first write: a Redis that is emptied

@@ -39,7 +39,7 @@ func (c *Client) Read(ctx context.Context, q Query) (*Result, error) {
 // readVersion reads the windows of one version of the pipeline.
 func (c *Client) readVersion(ctx context.Context, p *plan) (*Result, error) {
 	place := c.place(&p.q.Output)
-	w, err := c.writers(ctx, place)
+	w, err := c.writers(ctx, &p.q.Output)
 	if err != nil {
 		return nil, err
 	}

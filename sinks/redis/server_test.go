@@ -74,6 +74,14 @@ func sourceTask(partition int32) stream.TaskID {
 	return stream.TaskID{Instance: "host-cpu@1", Stage: "main", Partition: stream.Partition{Topic: "metrics", Number: partition, Incarnation: "Ab1"}}
 }
 
+// note says that nothing is missing in Redis of what a sink writes, as whoever opens it does.
+func note(t testing.TB, c *Client, config SinkConfig) {
+	t.Helper()
+	if err := c.NoteNew(context.Background(), config.Part()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // sink opens a sink of one of two partitions.
 func sink(t testing.TB, c *Client, partition int32, change ...func(*SinkConfig)) *Sink {
 	t.Helper()
@@ -81,6 +89,7 @@ func sink(t testing.TB, c *Client, partition int32, change ...func(*SinkConfig))
 	for _, f := range change {
 		f(&config)
 	}
+	note(t, c, config)
 	s, err := c.NewSink(config)
 	if err != nil {
 		t.Fatal(err)

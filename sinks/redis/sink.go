@@ -26,6 +26,9 @@ type SinkConfig struct {
 	Patience time.Duration
 }
 
+// Part is the name under which it is noted that Redis has everything of this task and output.
+func (c *SinkConfig) Part() string { return c.Task.String() + " " + c.Output.Name }
+
 const (
 	defaultPending  = 4 << 20
 	defaultPatience = 2 * time.Second

@@ -98,7 +98,7 @@ func TestCompleteAcrossVersions(t *testing.T) {
 	through(4)
 	flush(t, old, 10, at(8))
 	through(5) // the rest is the next version's
-	fresh := sink(t, c, 0, func(c *SinkConfig) { c.Output, c.Partitions = o, 1 })
+	fresh := sink(t, c, 0, func(c *SinkConfig) { c.Output, c.Task.Instance, c.Partitions = o, o.Instance, 1 })
 	flush(t, fresh, 10, at(7))
 	through(7)
 }

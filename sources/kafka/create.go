@@ -33,6 +33,9 @@ func (s *Source) EnsureTopics(ctx context.Context, specs []TopicSpec) error {
 		if errors.Is(err, kerr.TopicAlreadyExists) {
 			err = s.compare(ctx, t)
 		}
+		if errors.Is(err, kerr.InvalidReplicationFactor) { // brokers that have just started are not counted yet
+			err = stream.Mark(stream.Retry, err)
+		}
 		if err != nil {
 			return kafkaclient.Mark(fmt.Errorf("create topic %s with %d partitions: %w; if this user may not, create it by hand", t.Name, t.Partitions, err))
 		}
