@@ -19,6 +19,7 @@ type Dict struct {
 	strings    []string // made on demand by String
 	generation uint64
 	seed       maphash.Seed
+	seen       uint32 // keeps reads ahead from being left out
 }
 
 // NewDict returns an empty dictionary.
@@ -66,6 +67,21 @@ func (d *Dict) ID(b []byte) uint32 {
 	}
 }
 
+// Find is the number of the string, if it has one.
+func (d *Dict) Find(b []byte) (id uint32, ok bool) {
+	h := maphash.Bytes(d.seed, b)
+	mask := uint64(len(d.slots) - 1)
+	for i := h & mask; ; i = (i + 1) & mask {
+		slot := d.slots[i]
+		if slot == 0 {
+			return 0, false
+		}
+		if id := slot - 1; d.hashes[id] == uint32(h>>32) && string(d.Bytes(id)) == string(b) {
+			return id, true
+		}
+	}
+}
+
 func (d *Dict) add(slot uint64, upper uint32, b []byte) uint32 {
 	id := uint32(len(d.hashes))
 	d.slots[slot] = id + 1
@@ -80,13 +96,31 @@ func (d *Dict) add(slot uint64, upper uint32, b []byte) uint32 {
 
 func (d *Dict) grow() { d.place(2 * len(d.slots)) }
 
-// Reserve makes room for n more strings.
-func (d *Dict) Reserve(n int) {
-	n += len(d.hashes)
-	d.hashes, d.offsets = slices.Grow(d.hashes, n-len(d.hashes)), slices.Grow(d.offsets, n+1-len(d.offsets))
-	if slots := 1 << bits.Len(uint(2*n)); slots > len(d.slots) {
+// Fill is ID for many strings, which are read one after the other: those of a dictionary that is restored. It looks at their
+// slots some strings ahead, so that the cache misses overlap. text is called n times; what it returns need not stay.
+func (d *Dict) Fill(n int, text func() []byte) []uint32 {
+	ids := make([]uint32, n)
+	if slots := 1 << bits.Len(uint(2*(n+len(d.hashes)))); slots > len(d.slots) {
 		d.place(slots)
 	}
+	d.hashes, d.offsets = slices.Grow(d.hashes, n), slices.Grow(d.offsets, n)
+	var ahead [32][]byte
+	read := 0
+	for at := 0; at < n; at += len(ahead) {
+		m := min(len(ahead), n-at)
+		for i := range m {
+			ahead[i] = text()
+			read += len(ahead[i])
+			d.seen |= d.slots[maphash.Bytes(d.seed, ahead[i])&uint64(len(d.slots)-1)]
+		}
+		if at == 0 { // the others are about as long
+			d.bytes = slices.Grow(d.bytes, read/m*n+read)
+		}
+		for i := range m {
+			ids[at+i] = d.ID(ahead[i])
+		}
+	}
+	return ids
 }
 
 // place puts all strings into so many slots.

@@ -22,6 +22,7 @@ type Groups struct {
 	slots   []uint32 // 1 + number; length is a power of two
 	shift   uint
 	live    int
+	vacant  []bool // by number, between Restore and Check: it is free
 
 	row     *stream.Batch // one row, to compute a slot
 	rowCols []int         // of which the slot is computed
@@ -33,6 +34,7 @@ type Groups struct {
 type scratch struct {
 	keys   []uint64
 	hashes []uint64
+	seen   uint32 // keeps reads ahead from being left out
 }
 
 // column is a group column.
@@ -175,6 +177,52 @@ func (g *Groups) insert(key []uint64, hash uint64) (id uint32, added bool) {
 		g.rebuild(2 * len(g.slots))
 	}
 	return id, true
+}
+
+// Find is the group of one row of b, if there is one. It makes nothing.
+func (g *Groups) Find(b *stream.Batch, cols []int, row int) (id uint32, ok bool) {
+	var words [1 + MaxColumns]uint64
+	key := words[:g.stride]
+	for i := range g.columns {
+		c, in := &g.columns[i], &b.Cols[cols[i]]
+		switch {
+		case in.IsNull(row):
+			key[0] |= 1 << i
+		case c.kind == stream.String:
+			n, known := c.dict.Find(in.Dict.Bytes(in.IDs[row]))
+			if !known {
+				return 0, false
+			}
+			key[1+i] = uint64(n)
+		case c.kind == stream.Float:
+			key[1+i] = wordOf(in.Floats[row])
+		default:
+			key[1+i] = uint64(in.Ints[row])
+		}
+	}
+	mask := uint64(len(g.slots) - 1)
+	for at := hashOf(key) >> g.shift; g.slots[at] != 0; at = (at + 1) & mask {
+		if id := g.slots[at] - 1; equal(g.key(id), key) {
+			return id, true
+		}
+	}
+	return 0, false
+}
+
+// Other is the group whose String columns all say text and whose other columns are null. It is made if there is none, and like
+// any new one has to be retained.
+func (g *Groups) Other(text string) uint32 {
+	var words [1 + MaxColumns]uint64
+	key := words[:g.stride]
+	for i := range g.columns {
+		if c := &g.columns[i]; c.kind == stream.String {
+			key[1+i] = uint64(c.dict.ID([]byte(text)))
+		} else {
+			key[0] |= 1 << i
+		}
+	}
+	id, _ := g.insert(key, hashOf(key))
+	return id
 }
 
 // extend makes a new number.

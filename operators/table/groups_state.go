@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"slices"
+	"math/bits"
 
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -131,111 +131,132 @@ func (g *Groups) RestoreFrom(r *stream.StateReader, section string) error {
 			return errors.New("restore groups: a column that does not exist is null")
 		}
 	}
+	distinct := false
 	for c := range g.columns {
-		if err := g.readColumn(r, c, keys, version); err != nil {
+		alone, err := g.readColumn(r, c, keys, version)
+		if err != nil {
 			return err
 		}
+		distinct = distinct || alone
 	}
-	if err := r.Err(); err != nil {
-		return err
+	if len(g.free) == 0 {
+		g.keys = keys
+	} else {
+		g.keys = make([]uint64, len(g.refs)*g.stride)
+		for i, id := range ids {
+			copy(g.key(id), keys[i*g.stride:])
+		}
 	}
-	return g.place(ids, keys)
+	return g.place(ids, distinct)
 }
 
 // readFree reads the free numbers and lists the others.
 func (g *Groups) readFree(r *stream.StateReader, live, free int) (ids []uint32, err error) {
 	total := live + free
-	isFree := make([]bool, total)
+	g.vacant = make([]bool, total)
 	for range free {
 		id := r.Uint()
-		if id >= uint64(total) || isFree[id] {
+		if id >= uint64(total) || g.vacant[id] {
 			return nil, fmt.Errorf("restore groups: %d is no free number of %d", id, total)
 		}
-		isFree[id] = true
+		g.vacant[id] = true
 		g.free = append(g.free, uint32(id))
 	}
-	for id, f := range isFree {
-		g.extend()
-		if !f {
+	g.hash, g.refs = make([]uint8, total), make([]uint32, total)
+	if g.direct() {
+		g.back = make([]uint32, total)
+	}
+	ids = make([]uint32, 0, live)
+	for id, free := range g.vacant {
+		if !free {
 			ids = append(ids, uint32(id))
 		}
 	}
 	return ids, r.Err()
 }
 
-func (g *Groups) readColumn(r *stream.StateReader, c int, keys []uint64, version uint64) error {
+// readColumn also tells whether the column alone makes the groups distinct.
+func (g *Groups) readColumn(r *stream.StateReader, c int, keys []uint64, version uint64) (alone bool, err error) {
 	if g.columns[c].kind == stream.String {
 		return g.readTexts(r, c, keys, version)
 	}
 	for i := 0; i < len(keys) && r.Err() == nil; i += g.stride {
 		if keys[i+1+c] = r.Uint(); keys[i]>>c&1 != 0 && keys[i+1+c] != 0 {
-			return errors.New("restore groups: a null has a value")
+			return false, errors.New("restore groups: a null has a value")
 		}
 	}
-	return r.Err()
+	return false, r.Err()
 }
 
-func (g *Groups) readTexts(r *stream.StateReader, c int, keys []uint64, version uint64) error {
-	dict, n := g.columns[c].dict, r.Len(1)
-	dict.Reserve(n)
-	numbers := make([]uint32, n)
-	for i := range numbers {
-		numbers[i] = dict.ID(r.Bytes())
-	}
-	next := uint64(0)
+func (g *Groups) readTexts(r *stream.StateReader, c int, keys []uint64, version uint64) (alone bool, err error) {
+	numbers := g.columns[c].dict.Fill(r.Len(1), r.Bytes)
+	next, others := uint64(0), 0
 	for i := 0; i < len(keys) && r.Err() == nil; i += g.stride {
 		if keys[i]>>c&1 != 0 {
+			others++
 			continue
 		}
 		at := r.Uint()
 		if version > 1 {
 			if at = next - at; at == next {
 				next++
+			} else {
+				others += 2 // a string that two groups have
 			}
 		}
-		if at >= uint64(n) {
-			return fmt.Errorf("restore groups: string %d of %d", at, n)
+		if at >= uint64(len(numbers)) {
+			return false, fmt.Errorf("restore groups: string %d of %d", at, len(numbers))
 		}
 		keys[i+1+c] = uint64(numbers[at])
 	}
-	return r.Err()
+	return version > 1 && others <= 1 && g.columns[c].dict.Len() == len(numbers), r.Err()
 }
 
-// place gives the groups their numbers back.
-func (g *Groups) place(ids []uint32, keys []uint64) error {
-	free := g.free
-	g.free = make([]uint32, 0, len(ids))
-	for _, id := range slices.Backward(ids) { // insert takes from the end
-		g.free = append(g.free, id)
-	}
-	g.rebuild(slotsFor(len(ids)))
-	for i := range ids {
-		key := keys[i*g.stride:][:g.stride]
-		if _, added := g.insert(key, hashOf(key)); !added {
-			return errors.New("restore groups: a group occurs twice")
+// place puts the groups into slots, which are looked at some groups ahead, so that the cache misses overlap. Groups that are
+// known to be distinct need not be compared.
+func (g *Groups) place(ids []uint32, distinct bool) error {
+	g.slots = make([]uint32, slotsFor(len(ids)))
+	g.shift = uint(64 - bits.TrailingZeros(uint(len(g.slots))))
+	g.live = len(ids)
+	var homes [portion]uint64
+	for len(ids) > 0 {
+		n := min(len(ids), portion)
+		for i, id := range ids[:n] {
+			key := g.key(id)
+			homes[i] = hashOf(key) >> g.shift
+			g.scratch.seen |= g.slots[homes[i]]
+			g.hash[id] = g.slotOf(key)
 		}
+		for i, id := range ids[:n] {
+			if !g.placeOne(id, homes[i], distinct) {
+				return errors.New("restore groups: a group occurs twice")
+			}
+		}
+		ids = ids[n:]
 	}
-	g.free = free
 	return nil
 }
 
-// Has reports whether the number is that of a group, in a table that was just restored.
-func (g *Groups) Has(id uint64) bool {
-	if id >= uint64(len(g.refs)) {
-		return false
-	}
-	n := uint32(id)
+func (g *Groups) placeOne(id uint32, at uint64, distinct bool) bool {
 	mask := uint64(len(g.slots) - 1)
-	for i := hashOf(g.key(n)) >> g.shift; g.slots[i] != 0; i = (i + 1) & mask {
-		if g.slots[i] == n+1 {
-			return true
+	for ; g.slots[at] != 0; at = (at + 1) & mask {
+		if !distinct && equal(g.key(g.slots[at]-1), g.key(id)) {
+			return false
 		}
 	}
-	return false
+	g.slots[at] = id + 1
+	return true
 }
+
+// portion is how many groups are placed together.
+const portion = 64
+
+// Has reports whether the number is that of a group, in a table that was just restored.
+func (g *Groups) Has(id uint64) bool { return id < uint64(len(g.vacant)) && !g.vacant[id] }
 
 // Check tells whether every restored group has been retained.
 func (g *Groups) Check() error {
+	g.vacant = nil
 	if n := len(g.living()); n != g.live {
 		return fmt.Errorf("restore groups: %d of %d groups belong to nothing", g.live-n, g.live)
 	}

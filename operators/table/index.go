@@ -80,6 +80,28 @@ func (x *Index[K]) Add(k K) uint32 {
 	return uint32(len(x.keys)) - 1
 }
 
+// Fill is Add for many keys that are all new, in an empty index; else it reports false.
+func (x *Index[K]) Fill(keys []K) bool {
+	x.keys = slices.Clone(keys)
+	n := max(len(x.slots), minSlots)
+	for 4*len(keys) > 3*n {
+		n *= 2
+	}
+	x.slots = make([]uint32, n)
+	x.shift = uint(64 - bits.TrailingZeros(uint(len(x.slots))))
+	mask := uint64(len(x.slots) - 1)
+	for number, k := range x.keys {
+		i := x.slotOf(k)
+		for ; x.slots[i] != 0; i = (i + 1) & mask {
+			if x.keys[x.slots[i]-1] == k {
+				return false
+			}
+		}
+		x.slots[i] = uint32(number) + 1
+	}
+	return true
+}
+
 // Resolve is Add for many keys, in their order; numbers is as long as keys.
 func (x *Index[K]) Resolve(keys []K, numbers []uint32) {
 	if len(x.slots) == 0 {

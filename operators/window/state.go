@@ -98,12 +98,16 @@ func (ps *panes) restorePane(r *stream.StateReader, l *layout) (*pane, error) {
 
 // restoreCells reads the groups of the cells.
 func (p *pane) restoreCells(r *stream.StateReader, groups *table.Groups) error {
-	n := r.Len(1)
-	for i := range n {
+	ids := make([]uint32, r.Len(1))
+	for i := range ids {
 		g := r.Uint()
-		if r.Err() != nil || !groups.Has(g) || int(p.cells.Add(uint32(g))) != i {
+		if r.Err() != nil || !groups.Has(g) {
 			return errors.Join(r.Err(), fmt.Errorf("restore windows: group %d of the window at %v", g, p.start))
 		}
+		ids[i] = uint32(g)
+	}
+	if !p.cells.Fill(ids) {
+		return fmt.Errorf("restore windows: a group is there twice in the window at %v", p.start)
 	}
 	groups.Retain(p.cells.Keys())
 	return nil
