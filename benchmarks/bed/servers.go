@@ -102,10 +102,21 @@ func (s *Servers) Cluster(ctx context.Context, p Place) (*Cluster, error) {
 	if err := os.WriteFile(c.Config, []byte(c.configuration()), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
-	var err error
-	c.Client, err = kgo.NewClient(kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	return c, c.Produce(ctx)
+}
+
+// Produce makes the client of the producer anew, which knows the partitions that topics have now. What the one before it has
+// taken is written.
+func (c *Cluster) Produce(ctx context.Context) (err error) {
+	if c.Client != nil {
+		if err := c.Client.Flush(ctx); err != nil {
+			return fmt.Errorf("flush the producer: %w", err)
+		}
+		c.Client.Close()
+	}
+	c.Client, err = kgo.NewClient(kgo.SeedBrokers(c.Kafka.Brokers()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedRecords(50_000))
-	return c, err
+	return err
 }
 
 func (c *Cluster) configuration() string {

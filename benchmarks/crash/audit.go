@@ -93,6 +93,9 @@ func (r *run) audit(ctx context.Context, v *verdict) error {
 		}
 		last[h.task] = h
 	}
+	if r.lossy {
+		return nil
+	}
 	return errors.Join(r.seen(v, history), r.marks(ctx, v, history))
 }
 

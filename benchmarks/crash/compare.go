@@ -321,6 +321,9 @@ func (r *run) ledgerRow(v *verdict, task string, record []byte, into map[string]
 		Ledger []int64           `json:"ledger"`
 		Staged []json.RawMessage `json:"staged"`
 	}
+	if len(record) == 0 { // nothing is claimed yet
+		return nil
+	}
 	if err := json.Unmarshal(record, &rec); err != nil {
 		return fmt.Errorf("decode the row of %s: %w", task, err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -215,6 +216,38 @@ func networkFaults(ctx context.Context, r *run) error {
 	return together(ctx, r.produce, part(0, r.lab.kafka), part(1, r.lab.redis), part(2, r.lab.postgres), part(3, r.lab.s3), r.lead(1, 5, allPoints()))
 }
 
+// failOver lets a standby take PostgreSQL's place that has not got what was claimed in the last second, while workers die.
+func failOver(ctx context.Context, r *run) error {
+	if err := r.start(ctx, 2); err != nil {
+		return err
+	}
+	standby, err := r.lab.Postgres.StartStandby(ctx)
+	if err != nil {
+		return err
+	}
+	lose := func(ctx context.Context) error {
+		sleepUntil(ctx, time.Now().Add(4*time.Second))
+		if err := standby.Detach(ctx); err != nil {
+			return err
+		}
+		sleepUntil(ctx, time.Now().Add(time.Second))
+		r.lab.postgres.refuse(true)
+		if err := r.lab.Postgres.Kill(); err != nil {
+			return err
+		}
+		if err := standby.Promote(ctx); err != nil {
+			return err
+		}
+		r.lab.postgres.lead(standby.Address())
+		r.lab.postgres.refuse(false)
+		return nil
+	}
+	err = together(ctx, r.produce, lose, r.lead(1, 6, allPoints()))
+	before := r.lab.Postgres
+	r.lab.Postgres = standby // of the runs to come, too
+	return errors.Join(err, before.Close())
+}
+
 // emptied empties Redis in mid-run, twice.
 func emptied(ctx context.Context, r *run) error {
 	if err := r.start(ctx, 2); err != nil {
@@ -278,11 +311,49 @@ func (r *run) grow(ctx context.Context, partitions int32) error {
 		return fmt.Errorf("grow %s: %w", r.plain, err)
 	}
 	for ctx.Err() == nil {
-		r.bed.Client.ForceMetadataRefresh()
-		if _, _, err := r.bed.Client.PartitionLeader(r.plain, partitions-1); err == nil {
-			return nil
+		known, err := kadm.NewClient(r.bed.Client).ListTopics(ctx, r.plain)
+		if err == nil && len(known[r.plain].Partitions) == int(partitions) {
+			return r.bed.Produce(ctx)
 		}
 		sleepUntil(ctx, time.Now().Add(50*time.Millisecond))
 	}
 	return ctx.Err()
+}
+
+// recreated deletes a topic and makes it again when all is done: its tasks must refuse it, and leave everything as it is.
+func recreated(ctx context.Context, r *run) error {
+	if err := r.start(ctx, 1); err != nil {
+		return err
+	}
+	if err := errors.Join(r.produce(ctx), r.settle(ctx)); err != nil {
+		return err
+	}
+	admin := kadm.NewClient(r.bed.Client)
+	if _, err := admin.DeleteTopics(ctx, r.keyed); err != nil {
+		return fmt.Errorf("delete %s: %w", r.keyed, err)
+	}
+	if err := r.bed.CreateTopic(ctx, r.keyed, r.load.partitions); err != nil {
+		return fmt.Errorf("make %s again: %w", r.keyed, err)
+	}
+	if err := r.again(ctx, r.bed.Workers[0]); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(patience)
+	refused := 0
+	for refused < int(r.load.partitions) {
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return fmt.Errorf("%d of %d tasks refuse the topic that was made again; the log is %s", refused, r.load.partitions, r.bed.Workers[0].Log())
+		}
+		sleepUntil(ctx, time.Now().Add(150*time.Millisecond))
+		tasks, err := r.bed.Tasks(ctx)
+		if refused = 0; err != nil {
+			continue
+		}
+		for _, t := range tasks {
+			if t.Pipeline == "keyed" && t.State == "failed" && strings.Contains(t.Problem, "deleted and created again") {
+				refused++
+			}
+		}
+	}
+	return r.drain(ctx)
 }

@@ -156,9 +156,10 @@ func (r *run) all(ctx context.Context, s *scenario) (*verdict, error) {
 	if err := s.play(ctx, r); err != nil {
 		return nil, err
 	}
-	r.calm = time.Now()
-	if err := r.settle(ctx); err != nil {
-		return nil, err
+	if !s.settled {
+		if err := r.settle(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.hits(); err != nil {
 		return nil, err

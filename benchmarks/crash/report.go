@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -91,8 +92,11 @@ func writeResults(ctx context.Context, o *options, table string, args []string) 
 	} else {
 		runs = part + "\n"
 	}
+	if err := os.MkdirAll(filepath.Dir(o.results), 0o755); err != nil { //nolint:gosec // documents are for everybody
+		return err
+	}
 	return os.WriteFile(o.results, []byte("# What broke, and what came out\n\nWhat is promised: [docs/guarantees.md](../../docs/guarantees.md).\n\n"+
-		runsPart+runs+mutantsPart+bugs), 0o600)
+		runsPart+runs+mutantsPart+bugs), 0o644) //nolint:gosec // documents are for everybody
 }
 
 func commit(ctx context.Context) string {

@@ -28,6 +28,7 @@ type run struct {
 	plain, keyed, late string        // topics
 	idle               string        // idle_after of the pipelines
 	session            time.Duration // of the consumer group; 0 is the usual
+	lossy              bool          // PostgreSQL has lost claims whose files are visible
 	versions           bool          // two versions of the pipeline that re-keys have read the same events
 	loose              bool          // more than the log decides about alerts: idle ticks, or a cut
 

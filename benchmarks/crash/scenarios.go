@@ -13,6 +13,7 @@ type scenario struct {
 	short   int    // runs in the bounded form
 	prepare func(r *run)
 	play    func(ctx context.Context, r *run) error // ends with workers that run without faults, and everything produced
+	settled bool                                    // play waits for the workers itself, and drains them
 }
 
 // scenarios is the table of all of them.
@@ -40,7 +41,15 @@ func scenarios() []scenario {
 		{name: "slow-servers", row: "slow or failing sink", short: 1, play: slowServers},
 		{name: "dependency-away", row: "object store, Redis or Postgres away for 10 min", short: 1, play: restarts},
 		{name: "network-faults", row: "object store, Redis or Postgres away for 10 min", short: 1, play: networkFaults},
+		{
+			name: "postgres-failover", row: "Postgres fails over and loses its last second", short: 1, play: failOver,
+			prepare: func(r *run) { r.lossy, r.load.over = true, 12*time.Second },
+		},
 		{name: "redis-emptied", row: "Redis emptied", short: 1, play: emptied},
+		{
+			name: "topic-recreated", row: "topic recreated or offsets truncated under the checkpoint", short: 1, play: recreated, settled: true,
+			prepare: func(r *run) { r.load.over = 3 * time.Second },
+		},
 		{name: "new-version", row: "new pipeline version", short: 1, prepare: func(r *run) { r.loose, r.versions = true, true }, play: applied},
 	}
 }

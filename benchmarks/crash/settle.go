@@ -15,6 +15,7 @@ const patience = 90 * time.Second
 
 // settle waits until everything is read and decided, and drains the workers: what they have not written then, they never will.
 func (r *run) settle(ctx context.Context) (err error) {
+	r.calm = time.Now()
 	if r.log.plain, err = r.readLog(ctx, r.plain); err != nil {
 		return err
 	}
