@@ -131,7 +131,12 @@ RUNS ?= 1
 .PHONY: crash
 crash: tools ## kill, pause and cut off real workers, compare with an oracle: SEED= RUNS= SCENARIO=; SHORT=1 takes five minutes
 	$(GO) build -tags faults -o bin/tidewatch-faults ./cmd/tidewatch
-	@$(GO) run ./benchmarks/crash -seed $(SEED) $(if $(SHORT),-short -runs 9,-runs $(RUNS)) $(if $(SCENARIO),-scenario $(SCENARIO)) $(if $(RESULTS),-results $(RESULTS))
+	@$(GO) run ./benchmarks/crash -seed $(SEED) $(if $(SHORT),-short,-runs $(RUNS)) $(if $(SCENARIO),-scenario $(SCENARIO)) $(if $(RESULTS),-results $(RESULTS))
+
+.PHONY: crash-mutants
+crash-mutants: tools ## plant bugs in a copy of the tree, and see each caught by its scenario of make crash: SCENARIO= RESULTS=
+	$(GO) build -tags faults -o bin/tidewatch-faults ./cmd/tidewatch
+	@$(GO) run ./benchmarks/crash -mutants -seed $(SEED) $(if $(SCENARIO),-scenario $(SCENARIO)) $(if $(RESULTS),-results $(RESULTS))
 
 .PHONY: show-restart
 show-restart: build tools ## a killed worker reads again only what came since its snapshot

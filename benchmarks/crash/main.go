@@ -44,7 +44,7 @@ func crash(ctx context.Context, args []string) error {
 	f.StringVar(&o.results, "results", "", "Markdown file that takes the table")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the first run; the next ones count up")
 	f.IntVar(&o.runs, "runs", 1, "runs of each scenario")
-	f.BoolVar(&o.short, "short", false, "the bounded form: a few runs of each scenario")
+	f.BoolVar(&o.short, "short", false, "the bounded form: some of the scenarios, once each")
 	f.BoolVar(&o.mutants, "mutants", false, "plant bugs instead, and see each caught by its scenario")
 	if err := f.Parse(args); err != nil {
 		return err

@@ -20,26 +20,26 @@ type scenario struct {
 func scenarios() []scenario {
 	const crash = "worker crash at any point of the loop and of steps 1-7"
 	return []scenario{
-		{name: "worker-crash", row: crash, short: 2, play: crashes(allPoints, 8)},
+		{name: "worker-crash", row: crash, short: 1, play: crashes(allPoints, 8)},
 		{name: "crash-between-steps", row: "crash between upload and claim, claim and reveal, in mid-reveal", short: 1, play: crashes(commitPoints, 8)},
-		{name: "crash-in-takeover", row: crash, short: 1, play: crashes(arrivalPoints, 10)},
+		{name: "crash-in-takeover", row: crash, play: crashes(arrivalPoints, 10)},
 		{name: "stale-owner", row: "stale owner (paused 5 min, wakes)", short: 1, prepare: shortSessions, play: staleOwners},
 		{name: "rebalance", row: "rebalance in mid-window; a worker joins and leaves every few seconds", short: 1, prepare: shortSessions, play: comeAndGo},
 		{name: "claim-reply-lost", row: "reply of a claim lost; claim delayed for minutes", short: 1, play: lostReplies},
 		{
-			name: "future-timestamp", row: "future timestamp, clock skew", short: 1, play: crashes(allPoints, 6),
+			name: "future-timestamp", row: "future timestamp, clock skew", play: crashes(allPoints, 6),
 			prepare: func(r *run) { r.load.wild = 0.002 },
 		},
 		{name: "idle-partition", row: "idle partition, idle topic", short: 1, prepare: idle, play: crashes(controlPoints, 7)},
-		{name: "partitions-grow", row: "partition count grows while running", short: 1, prepare: growing, play: crashes(allPoints, 7)},
+		{name: "partitions-grow", row: "partition count grows while running", prepare: growing, play: crashes(allPoints, 7)},
 		{
-			name: "undecodable-record", row: "record that does not decode", short: 1, play: crashes(letterPoints, 7),
+			name: "undecodable-record", row: "record that does not decode", play: crashes(letterPoints, 7),
 			prepare: func(r *run) { r.load.bad = 0.2 },
 		},
 		{name: "hot-key", row: "hot key", play: crashes(allPoints, 6), prepare: func(r *run) { r.load.hot = 0.9 }},
-		{name: "calls-fail", row: "slow or failing sink", short: 1, play: failures},
-		{name: "slow-servers", row: "slow or failing sink", short: 1, play: slowServers},
-		{name: "dependency-away", row: "object store, Redis or Postgres away for 10 min", short: 1, play: restarts},
+		{name: "calls-fail", row: "slow or failing sink", play: failures},
+		{name: "slow-servers", row: "slow or failing sink", play: slowServers},
+		{name: "dependency-away", row: "object store, Redis or Postgres away for 10 min", play: restarts},
 		{name: "network-faults", row: "object store, Redis or Postgres away for 10 min", short: 1, play: networkFaults},
 		{
 			name: "postgres-failover", row: "Postgres fails over and loses its last second", short: 1, play: failOver,
@@ -47,7 +47,7 @@ func scenarios() []scenario {
 		},
 		{name: "redis-emptied", row: "Redis emptied", short: 1, play: emptied},
 		{
-			name: "topic-recreated", row: "topic recreated or offsets truncated under the checkpoint", short: 1, play: recreated, settled: true,
+			name: "topic-recreated", row: "topic recreated or offsets truncated under the checkpoint", play: recreated, settled: true,
 			prepare: func(r *run) { r.load.over = 3 * time.Second },
 		},
 		{name: "new-version", row: "new pipeline version", short: 1, prepare: func(r *run) { r.loose, r.versions = true, true }, play: applied},
