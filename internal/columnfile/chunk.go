@@ -64,6 +64,10 @@ func (k *chunk) levels(rows []uint32) ([]uint32, error) {
 		valued = append(valued, r)
 	}
 	k.meta.Statistics.NullCount = int64(len(rows) - len(valued))
+	if len(valued) == len(rows) { // a batch has a mask for a null that lies in another part: the bytes must not tell
+		w.levels = appendRun(w.levels, len(rows))
+		return rows, nil
+	}
 	var err error
 	w.levels, err = (&rle.Encoding{BitWidth: 1}).EncodeLevels(w.levels, w.bits)
 	return valued, err

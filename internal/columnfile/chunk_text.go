@@ -110,7 +110,7 @@ func (k *chunk) textBounds() {
 // plainText writes strings that hardly repeat, in pages of a limited size.
 func (k *chunk) plainText(valued []uint32) error {
 	s, c, w := &k.w.text, k.column, k.w
-	nullable := !c.Required && len(c.Null) > 0
+	nullable := k.meta.Statistics.NullCount > 0
 	bits, row := slices.Clone(w.bits), 0 // which rows have a value
 	for lo := 0; lo < len(valued); {
 		s.texts, s.ends = s.texts[:0], append(s.ends[:0], 0)
