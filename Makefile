@@ -150,6 +150,13 @@ AWAY ?= $(if $(filter command line environment,$(origin MINUTES)),$(MINUTES),10)
 show-outage: build tools ## a server goes away and comes back: memory, catch-up, nothing lost: SINK=redis|postgres|objects|kafka MINUTES=10 HOW=kill|pause
 	@$(SHOW) outage -sink $(SINK) -how $(HOW) -minutes $(AWAY)
 
+RATE ?= 50000
+EPOCH ?= 200ms
+
+.PHONY: show-alert-latency
+show-alert-latency: build tools ## from the end of a window to the alert in Postgres, at a fixed rate, and no alert but those: RATE= EPOCH=
+	@$(SHOW) alert-latency -rate $(RATE) -epoch $(EPOCH)
+
 .PHONY: show-cloudtrail
 show-cloudtrail: build tools ## real CloudTrail records, live and by replay: equal answers
 	@$(SHOW) cloudtrail

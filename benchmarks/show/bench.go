@@ -21,7 +21,7 @@ import (
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-//go:embed pipelines/w*.yaml
+//go:embed pipelines/w*.yaml pipelines/latency.yaml
 var workloads embed.FS
 
 const (
