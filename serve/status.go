@@ -30,7 +30,7 @@ type PipelineStatus struct {
 	// store is away. Null while it is unknown.
 	CompleteThrough *Instant          `json:"complete_through"`
 	Ledger          map[string]int64  `json:"ledger"`      // of the stages that read events
-	LedgerDiff      int64             `json:"ledger_diff"` // offsets passed less the ledger's sum: 0 or a defect
+	LedgerDiff      int64             `json:"ledger_diff"` // offsets passed less the ledger's sum, of each task without its sign: 0 or a defect
 	Partitions      []PartitionStatus `json:"partitions"`
 }
 
@@ -47,10 +47,11 @@ type PartitionStatus struct {
 	LagSeconds  float64           `json:"lag_seconds"` // wall clock less watermark
 	Watermark   *Instant          `json:"watermark"`
 	Ledger      map[string]int64  `json:"ledger"`
+	Gaps        map[string]int64  `json:"gaps"` // of the ledger, by kind: marker, aborted, absent
 	StateBytes  int64             `json:"state_bytes"`
 	Groups      int64             `json:"groups"`
 	Snapshot    int64             `json:"snapshot_offset"`
-	Outputs     map[string]string `json:"outputs"` // trouble by output, "" when it works
+	Outputs     map[string]string `json:"outputs"`          // trouble by output, "" when it works
 	Parked      map[string]int64  `json:"parked,omitempty"` // rows by output that its server refused, see dead letters of the kind parked
 	SnapshotLen int64             `json:"snapshot_bytes"`
 }

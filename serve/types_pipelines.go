@@ -97,6 +97,7 @@ type LedgerRow struct {
 	First      int64            `json:"first" doc:"The first offset that counts."`
 	Offset     int64            `json:"offset" doc:"The next offset to read."`
 	Ledger     map[string]int64 `json:"ledger"`
+	Gaps       map[string]int64 `json:"gaps" doc:"Of the ledger's bucket gap: marker (it ends a transaction), aborted, absent (the log does not hold it)."`
 	Difference int64            `json:"difference" doc:"Offsets passed less the sum of the ledger."`
 }
 

@@ -139,7 +139,7 @@ func (w *world) Ready(context.Context) error         { return w.notReady }
 func (w *world) Pipelines() []*pipelines.Description { return w.described }
 
 func (w *world) Ledger(context.Context) ([]LedgerRow, error) {
-	return []LedgerRow{{Task: "host-cpu@1/main/metrics.a/0", Pipeline: "host-cpu", Stage: "main", Topic: "metrics", Epoch: 7, Offset: 100, Ledger: map[string]int64{"counted": 99}, Difference: 1}}, nil
+	return []LedgerRow{{Task: "host-cpu@1/main/metrics.a/0", Pipeline: "host-cpu", Stage: "main", Topic: "metrics", Epoch: 7, Offset: 100, Ledger: map[string]int64{"counted": 97, "gap": 2}, Gaps: map[string]int64{"marker": 1, "aborted": 0, "absent": 1}, Difference: 1}}, nil
 }
 
 func (w *world) Outputs(context.Context) ([]RollupOutput, error) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -204,14 +203,14 @@ func ledgerOf(ctx context.Context, store *postgres.ClaimStore) (rows []serve.Led
 }
 
 func ledgerRowOf(task string, epoch int64, record []byte) (serve.LedgerRow, error) {
-	var rec stream.Record
-	if err := json.Unmarshal(record, &rec); err != nil {
-		return serve.LedgerRow{}, fmt.Errorf("read the row of %s: %w", task, err)
+	row, err := ledgerOfRow(task, epoch, record)
+	if err != nil {
+		return serve.LedgerRow{}, err
 	}
 	pipeline, stage, topic, partition := placeOf(task)
 	return serve.LedgerRow{
-		Task: task, Pipeline: pipeline, Stage: stage, Topic: topic, Partition: partition, Epoch: epoch, First: rec.First, Offset: rec.At.Offset, Ledger: rec.Ledger.Map(),
-		Difference: rec.At.Offset - rec.First - rec.Ledger.Sum(),
+		Task: task, Pipeline: pipeline, Stage: stage, Topic: topic, Partition: partition, Epoch: epoch, First: row.First, Offset: row.Offset, Ledger: row.Ledger,
+		Gaps: row.Gaps, Difference: row.Difference,
 	}, nil
 }
 

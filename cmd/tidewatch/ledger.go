@@ -1,37 +1,156 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewatch/tidewatch/internal/clock"
+	"github.com/tidewatch/tidewatch/sinks/postgres"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-func (a *app) ledgerCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "ledger", Short: "Show what became of every offset, by task", Args: cobra.NoArgs,
-		Long: "Shows the ledgers of all tasks as of their newest claims. The difference between the offsets passed and the sum of the\n" +
-			"buckets is 0; anything else is a defect, and the exit status is 8.",
-		Example: "  tidewatch ledger -o csv",
-		RunE:    func(c *cobra.Command, _ []string) error { return a.ledger(c.Context()) },
-	}
+// ledgerFlags are what the ledger command is told.
+type ledgerFlags struct {
+	pipeline, by string
+	watch        bool
+	every        time.Duration
 }
 
-// ledgerRow is one task.
+func (a *app) ledgerCommand() *cobra.Command {
+	var f ledgerFlags
+	c := &cobra.Command{
+		Use: "ledger", Short: "Show what became of every offset", Args: cobra.NoArgs,
+		Long: "Shows the ledgers of all tasks as of their newest claims. Each offset that a task has passed is in one bucket; gaps are told\n" +
+			"apart into markers of transactions, records of aborted ones, and what the log does not hold (absent), as the log was when\n" +
+			"it was read first. The difference between the offsets passed and the sum of the buckets is 0; anything else is a defect, and\n" +
+			"the exit status is 8. --by sums up; a sum of differences is that of their amounts, so that two never hide each other.\n\n" +
+			"A row of a task holds its newest claim only. --watch looks at the rows again and again, and writes a line of JSON for what\n" +
+			"each task has claimed since the look before: with --every below the distance of epochs, a line for each epoch.",
+		Example: "  tidewatch ledger -o csv\n  tidewatch ledger --by stage --pipeline host-cpu\n  tidewatch ledger --watch --every 500ms > ledger.jsonl",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.watch {
+				return a.watchLedger(c.Context(), &f)
+			}
+			return a.ledger(c.Context(), &f)
+		},
+	}
+	c.Flags().StringVar(&f.pipeline, "pipeline", "", "tasks of this pipeline only, all versions")
+	c.Flags().StringVar(&f.by, "by", "task", "a line for each task, stage or pipeline; versions of a pipeline are apart")
+	c.Flags().BoolVar(&f.watch, "watch", false, "write what is claimed from now on, a line of JSON each")
+	c.Flags().DurationVar(&f.every, "every", time.Second, "between two looks of --watch")
+	return c
+}
+
+// ledgerRow is one task, or the sum of some.
 type ledgerRow struct {
-	Task       string           `json:"task"`
+	Task       string           `json:"task,omitempty"` // of one
+	Instance   string           `json:"instance"`       // pipeline and version
+	Stage      string           `json:"stage,omitempty"`
+	Partitions int              `json:"partitions"`
+	Epoch      int64            `json:"epoch,omitempty"` // of one
 	First      int64            `json:"first"`
 	Offset     int64            `json:"offset"`
 	Ledger     map[string]int64 `json:"ledger"`
+	Gaps       map[string]int64 `json:"gaps"`
 	Difference int64            `json:"difference"`
+
+	counts stream.Ledger
+	gaps   stream.Gaps
 }
 
-func (a *app) ledger(ctx context.Context) error {
-	if err := a.checkOutput(); err != nil {
+// ledgerOfRow reads a task's row.
+func ledgerOfRow(task string, epoch int64, record []byte) (*ledgerRow, error) {
+	var rec stream.Record
+	if err := json.Unmarshal(record, &rec); err != nil {
+		return nil, fmt.Errorf("read the row of %s: %w", task, err)
+	}
+	instance, rest, _ := strings.Cut(task, "/")
+	stage, _, _ := strings.Cut(rest, "/")
+	row := &ledgerRow{
+		Task: task, Instance: instance, Stage: stage, Partitions: 1, Epoch: epoch, First: rec.First, Offset: rec.At.Offset,
+		Difference: rec.At.Offset - rec.First - rec.Ledger.Sum(), counts: rec.Ledger,
+	}
+	if rec.Gaps != nil {
+		row.gaps = *rec.Gaps
+	}
+	return row.named(), nil
+}
+
+// named fills what JSON shows from the counts.
+func (r *ledgerRow) named() *ledgerRow {
+	r.Ledger, r.Gaps = r.counts.Map(), r.gaps.Map(&r.counts)
+	return r
+}
+
+// add sums up. First and Offset become sums too: their distance is the number of offsets passed.
+func (r *ledgerRow) add(other *ledgerRow) {
+	r.Partitions += other.Partitions
+	r.First, r.Offset = r.First+other.First, r.Offset+other.Offset
+	r.Difference = max(r.Difference, -r.Difference) + max(other.Difference, -other.Difference)
+	r.counts.Add(&other.counts)
+	r.gaps.Add(other.gaps)
+	r.named()
+}
+
+// ledgers reads the rows of the tasks that are asked for.
+func (f *ledgerFlags) ledgers(ctx context.Context, db *postgres.DB) (rows []*ledgerRow, err error) {
+	err = db.Claims().Each(ctx, func(task string, epoch int64, record []byte) error {
+		if pipeline, _, _, _ := placeOf(task); epoch == 0 || f.pipeline != "" && pipeline != f.pipeline {
+			return nil
+		}
+		row, err := ledgerOfRow(task, epoch, record)
+		rows = append(rows, row)
+		return err
+	})
+	return rows, fail(exitDependency, err)
+}
+
+// summed joins rows of one stage, or of one pipeline.
+func (f *ledgerFlags) summed(rows []*ledgerRow) (sums []*ledgerRow) {
+	if f.by == "task" {
+		return rows
+	}
+	for _, r := range rows {
+		r.Task, r.Epoch = "", 0
+		if f.by == "pipeline" {
+			r.Stage = ""
+		}
+		same := func(s *ledgerRow) bool { return s.Instance == r.Instance && s.Stage == r.Stage }
+		if i := slices.IndexFunc(sums, same); i >= 0 {
+			sums[i].add(r)
+		} else {
+			sums = append(sums, r)
+		}
+	}
+	slices.SortFunc(sums, func(a, b *ledgerRow) int {
+		return cmp.Or(cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Stage, b.Stage))
+	})
+	return sums
+}
+
+func (f *ledgerFlags) check() error {
+	switch {
+	case !slices.Contains([]string{"task", "stage", "pipeline"}, f.by):
+		return fail(exitUsage, fmt.Errorf("--by %s: there are task, stage and pipeline", f.by))
+	case f.watch && f.by != "task":
+		return fail(exitUsage, errors.New("--watch shows tasks: leave --by out"))
+	case f.every <= 0:
+		return fail(exitUsage, fmt.Errorf("--every %s: use a duration above 0", f.every))
+	}
+	return nil
+}
+
+func (a *app) ledger(ctx context.Context, f *ledgerFlags) error {
+	if err := errors.Join(a.checkOutput(), f.check()); err != nil {
 		return err
 	}
 	db, err := a.database(ctx)
@@ -39,39 +158,114 @@ func (a *app) ledger(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	l := &listing{columns: []string{"task", "first", "offset"}}
+	rows, err := f.ledgers(ctx, db)
+	if err != nil {
+		return err
+	}
+	sums := f.summed(rows)
+	if err := a.print(ledgerListing(f.by, sums)); err != nil {
+		return err
+	}
+	wrong := 0
+	for _, r := range sums {
+		if r.Difference != 0 {
+			wrong++
+		}
+	}
+	if wrong > 0 {
+		return fail(exitCheck, fmt.Errorf("%d of %d ledgers do not add up", wrong, len(sums)))
+	}
+	return nil
+}
+
+func ledgerListing(by string, rows []*ledgerRow) *listing {
+	l := &listing{columns: map[string][]string{
+		"task": {"task"}, "stage": {"instance", "stage", "partitions"}, "pipeline": {"instance", "partitions"},
+	}[by]}
+	l.columns = append(l.columns, "first", "offset")
 	for b := range stream.Buckets {
 		l.columns = append(l.columns, b.String())
 	}
+	for _, k := range stream.GapKinds() {
+		l.columns = append(l.columns, k.String())
+	}
 	l.columns = append(l.columns, "difference")
-	wrong := 0
-	err = db.Claims().Each(ctx, func(task string, epoch int64, record []byte) error {
-		if epoch == 0 {
-			return nil
-		}
-		var rec stream.Record
-		if err := json.Unmarshal(record, &rec); err != nil {
-			return fmt.Errorf("read the row of %s: %w", task, err)
-		}
-		row := ledgerRow{Task: task, First: rec.First, Offset: rec.At.Offset, Ledger: rec.Ledger.Map(), Difference: rec.At.Offset - rec.First - rec.Ledger.Sum()}
-		if row.Difference != 0 {
-			wrong++
-		}
-		cells := []string{task, strconv.FormatInt(rec.First, 10), strconv.FormatInt(rec.At.Offset, 10)}
-		for _, n := range rec.Ledger {
+	for _, r := range rows {
+		cells := map[string][]string{
+			"task": {r.Task}, "stage": {r.Instance, r.Stage, strconv.Itoa(r.Partitions)}, "pipeline": {r.Instance, strconv.Itoa(r.Partitions)},
+		}[by]
+		cells = append(cells, strconv.FormatInt(r.First, 10), strconv.FormatInt(r.Offset, 10))
+		for _, n := range r.counts {
 			cells = append(cells, strconv.FormatInt(n, 10))
 		}
-		l.add(row, append(cells, strconv.FormatInt(row.Difference, 10))...)
-		return nil
-	})
-	if err != nil {
-		return fail(exitDependency, err)
+		for _, k := range stream.GapKinds() {
+			cells = append(cells, strconv.FormatInt(r.Gaps[k.String()], 10))
+		}
+		l.add(r, append(cells, strconv.FormatInt(r.Difference, 10))...)
 	}
-	if err := a.print(l); err != nil {
+	return l
+}
+
+// ledgerStep is what a task has claimed between two looks.
+type ledgerStep struct {
+	Task       string           `json:"task"`
+	Epochs     [2]int64         `json:"epochs"`  // the first and the last of them
+	Offsets    [2]int64         `json:"offsets"` // the first, and the next after the last
+	Ledger     map[string]int64 `json:"ledger"`  // what was counted, without zeros
+	Gaps       map[string]int64 `json:"gaps,omitempty"`
+	Difference int64            `json:"difference"` // of this step
+}
+
+// stepOf is what has changed; nil if nothing was claimed.
+func stepOf(before, now *ledgerRow) *ledgerStep {
+	if now.Epoch == before.Epoch {
+		return nil
+	}
+	s := &ledgerStep{
+		Task: now.Task, Epochs: [2]int64{before.Epoch + 1, now.Epoch}, Offsets: [2]int64{before.Offset, now.Offset},
+		Ledger: map[string]int64{}, Gaps: map[string]int64{}, Difference: now.Difference - before.Difference,
+	}
+	for _, m := range []struct{ into, from, less map[string]int64 }{{s.Ledger, now.Ledger, before.Ledger}, {s.Gaps, now.Gaps, before.Gaps}} {
+		for k, n := range m.from {
+			if n != m.less[k] {
+				m.into[k] = n - m.less[k]
+			}
+		}
+	}
+	return s
+}
+
+// watchLedger writes steps until ctx is done. A task that is new begins with its next claim.
+func (a *app) watchLedger(ctx context.Context, f *ledgerFlags) error {
+	if err := errors.Join(a.checkOutput(), f.check()); err != nil {
 		return err
 	}
-	if wrong > 0 {
-		return fail(exitCheck, fmt.Errorf("the ledger of %d tasks does not add up", wrong))
+	db, err := a.database(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer db.Close()
+	before := map[string]*ledgerRow{}
+	lines := json.NewEncoder(a.out)
+	for {
+		rows, err := f.ledgers(ctx, db)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if old := before[r.Task]; old != nil {
+				if s := stepOf(old, r); s != nil {
+					if err := lines.Encode(s); err != nil {
+						return fmt.Errorf("write ledger: %w", err)
+					}
+				}
+			}
+			before[r.Task] = r
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-clock.System{}.After(f.every):
+		}
+	}
 }

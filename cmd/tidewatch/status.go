@@ -100,7 +100,8 @@ func pipelineStatus(p *engine.Plan, tasks []engine.TaskStatus) serve.PipelineSta
 			sum.Add(&t.Ledger)
 		}
 		if t.At.Offset > 0 {
-			s.LedgerDiff += t.At.Offset - t.First - t.Ledger.Sum()
+			off := t.At.Offset - t.First - t.Ledger.Sum()
+			s.LedgerDiff += max(off, -off) // two of opposite signs are two defects
 		}
 	}
 	s.CompleteThrough, s.Ledger = serve.InstantOf(complete), sum.Map()
@@ -112,7 +113,7 @@ func partitionStatus(t *engine.TaskStatus) serve.PartitionStatus {
 		Stage: t.Task.Stage, Topic: t.Task.Partition.Topic, Partition: t.Task.Partition.Number, State: t.State, Problem: t.Problem,
 		Epoch: t.Epoch, Offset: t.At.Offset, LagSeconds: t.LagTime.Seconds(), Watermark: serve.InstantOf(t.Mark), Ledger: t.Ledger.Map(),
 		StateBytes: t.StateBytes, Groups: t.Groups, Snapshot: t.Snapshot.At.Offset, SnapshotLen: t.Snapshot.Bytes, Outputs: t.Outputs,
-		Parked: t.Parked,
+		Parked: t.Parked, Gaps: t.Gaps.Map(&t.Ledger),
 	}
 	if t.Lag >= 0 {
 		lag := t.Lag
