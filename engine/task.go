@@ -171,7 +171,7 @@ func (t *task) tend(ctx context.Context) error {
 		return t.controlEpoch(ctx, tick)
 	}
 	changed := t.lane.at != t.claimed || len(t.lane.chain.decisions) > 0 || t.commit.lagging.Load()
-	if !changed || !due(now, t.lastEpoch, i.Epoch) && !t.lane.chain.full() {
+	if !changed || !due(now, t.lastEpoch, t.patience()) && !t.lane.chain.full() {
 		return nil
 	}
 	return t.capture(ctx, now.Sub(t.lastSnapshot) >= i.Snapshot, nil)
@@ -190,6 +190,18 @@ func (t *task) bound(ctx context.Context) error {
 		return nil
 	}
 	return t.settle(ctx)
+}
+
+// patience is the interval to the next epoch. What somebody waits for is claimed after a tenth of it: a decision, and in front of
+// an internal topic the mark that leads to one. Windows end where epochs do, on round times, so that what follows from
+// their ends would else wait for almost a whole interval.
+func (t *task) patience() time.Duration {
+	mark, _ := t.lane.marker.Marks()
+	crossed := t.stage.Internal != "" && t.lane.grids.Next(t.claimedMark) <= mark
+	if len(t.lane.chain.decisions) > 0 || crossed {
+		return t.stage.Interval.Epoch / 10
+	}
+	return t.stage.Interval.Epoch
 }
 
 // due reports whether a multiple of the interval has passed since last, or all of it where the clock was set back: tasks
