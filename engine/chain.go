@@ -82,7 +82,8 @@ func (c *chain) advance(ctx context.Context, to stream.Advance) error {
 }
 
 // publish shows the values of open windows.
-func (c *chain) publish(ctx context.Context, at stream.Version) error {
+func (c *chain) publish(ctx context.Context, at stream.Version) (err error) {
+	defer blame(&err, nil)
 	c.ctx = ctx
 	for i, s := range c.steps {
 		if op, ok := s.Operator.(stream.Publisher); ok {
@@ -96,6 +97,9 @@ func (c *chain) publish(ctx context.Context, at stream.Version) error {
 
 // Emit implements stream.Emitter.
 func (n *node) Emit(b *stream.Batch) error {
+	if b.Len() == 0 && len(b.Gone) > 0 {
+		return n.erase(b)
+	}
 	if b.Len() == 0 || n.step == n.c.gate && n.c.span.outside(b) {
 		return nil
 	}
@@ -125,6 +129,21 @@ func (n *node) Emit(b *stream.Batch) error {
 	return nil
 }
 
+// erase tells the outputs of slots that are empty now. Nobody judges those.
+func (n *node) erase(b *stream.Batch) error {
+	for _, i := range n.c.taps[n.step] {
+		o := &n.c.outputs[i]
+		sink, ok := o.Sink.(stream.ErasingSink)
+		if !ok || !slices.Contains(o.Phases, b.Phase) || n.c.span.outside(b) {
+			continue
+		}
+		if err := sink.Erase(n.c.ctx, b.Window, b.Version, b.Gone); err != nil {
+			return fmt.Errorf("erase from output %s: %w", o.Name, err)
+		}
+	}
+	return nil
+}
+
 // leading is what the output sees of the rows.
 func (c *chain) leading(o *Output, b *stream.Batch) *stream.Batch {
 	if o.Schema == nil || len(o.Schema.Fields) == len(b.Cols) {
@@ -150,7 +169,7 @@ func (n *node) Count(bucket stream.Bucket, rows int64) { n.c.counts[bucket] += r
 func (c *chain) ledger() stream.Ledger {
 	l := c.counts
 	l[stream.BucketCounted] = c.events
-	for _, b := range []stream.Bucket{stream.BucketQuarantined, stream.BucketFiltered, stream.BucketDuplicate, stream.BucketLate, stream.BucketRevised} {
+	for _, b := range []stream.Bucket{stream.BucketFiltered, stream.BucketDuplicate, stream.BucketLate, stream.BucketRevised} {
 		l[stream.BucketCounted] -= l[b]
 	}
 	return l

@@ -261,6 +261,9 @@ func (c *committer) claimOf(e *capture, staged []stream.Staged, snapshot *stream
 	if e.passed {
 		rec.Frontier = nil
 	}
+	if e.control != nil && e.control.Kind == controlQuarantine {
+		rec.Generation++
+	}
 	if snapshot != nil {
 		before := rec.Snapshot
 		rec.Snapshot, rec.Previous = *snapshot, &before

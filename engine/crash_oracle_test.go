@@ -16,13 +16,15 @@ type event struct {
 	at  time.Duration
 	key string
 	bad bool
+	// panics says whom the record makes panic, "" for nobody.
+	panics string
 }
 
 func (e event) message() stream.Message {
 	if e.bad {
 		return stream.Message{Value: []byte("bad")}
 	}
-	return stream.Message{Value: fmt.Appendf(nil, "%d %s", int64(e.at), e.key)}
+	return stream.Message{Value: fmt.Appendf(nil, "%d %s %s", int64(e.at), e.key, e.panics)}
 }
 
 // eventDecoder reads what message writes.

@@ -146,6 +146,11 @@ func (r *rekeyed) start(faults streamtest.Plan) *process {
 
 func (r *rekeyed) run(t *testing.T) {
 	t.Helper()
+	r.runWith(t, r.start)
+}
+
+func (r *rekeyed) runWith(t *testing.T, start func(streamtest.Plan) *process) {
+	t.Helper()
 	var at [rekeySources]int
 	produce := func(n int) {
 		if n == everything && r.last != nil {
@@ -159,7 +164,7 @@ func (r *rekeyed) run(t *testing.T) {
 			}
 		}
 	}
-	r.lives(t, r.start, produce)
+	r.lives(t, start, produce)
 }
 
 func (r *rekeyed) check() string {

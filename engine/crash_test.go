@@ -64,6 +64,9 @@ type history struct {
 	long   bool          // lives fail seldom
 	// between is called before a life begins.
 	between func()
+	longer  time.Duration // of the last life
+	// ending is told of the last life before it is drained, and returns the one to be drained; nil if nothing is to happen.
+	ending func(last *process) *process
 
 	retention time.Duration // of garbage, if it is not the shortest
 }
@@ -156,7 +159,10 @@ func (h *history) lives(t *testing.T, start func(streamtest.Plan) *process, prod
 		z.life.Kill()
 		z.stop()
 	}
-	last.live(t, 3*time.Second)
+	last.live(t, 3*time.Second+h.longer)
+	if h.ending != nil {
+		last = h.ending(last)
+	}
 	last.stop()
 }
 

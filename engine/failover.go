@@ -112,11 +112,17 @@ func (t *task) workOff(ctx context.Context) error {
 		if len(t.lost) > 0 {
 			limit = t.lost[0].At.Offset
 		}
+		if k := t.suspect.next(); k != nil {
+			limit = min(limit, k.At.Offset)
+		}
 		why, err := t.lane.work(ctx, limit, t.cut)
 		if err != nil {
 			return err
 		}
 		if err := t.reclaim(ctx); err != nil || why != limited {
+			return err
+		}
+		if err := t.quarantine(ctx); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,12 @@ type lane struct {
 	row      int           // next row of in
 	rejected int           // next of in.Rejected
 
+	aside  map[int64]*stream.Control // quarantined records that may come still
+	alone  inWork                    // records that are worked off one by one
+	busy   inWork                    // records in work
+	passed int64                     // the newest record that was worked off
+	raised stream.Version            // at which the newest quarantine took effect
+
 	inherited func(ctx context.Context, i *stream.Inheritance) (*stream.StateReader, error) // gets the snapshot of another version
 
 	stateBytes int // of the newest snapshot
@@ -74,7 +80,10 @@ func newLane(ctx context.Context, s *Stage, tc TaskContext, first int64) (*lane,
 	if s.Keyed != nil {
 		c.keys = &keySample{of: s.Keyed}
 	}
-	l := &lane{stage: s, chain: c, grids: c.grids(), first: first, at: stream.Version{Offset: first}, mark: stream.NoTime, record: stream.NoTime}
+	l := &lane{
+		stage: s, chain: c, grids: c.grids(), first: first, at: stream.Version{Offset: first}, mark: stream.NoTime, record: stream.NoTime,
+		aside: map[int64]*stream.Control{}, passed: math.MinInt64,
+	}
 	if s.Partial != nil {
 		l.marker = rekey.NewMarker()
 	} else {
@@ -86,12 +95,15 @@ func newLane(ctx context.Context, s *Stage, tc TaskContext, first int64) (*lane,
 // rekeyOutput names the internal topic's sink in receipts and messages.
 const rekeyOutput = "rekey"
 
-// newDecoder makes the decoder of one task of the stage.
-func (s *Stage) newDecoder() (stream.Decoder, error) {
-	if s.Partial != nil {
-		return rekey.NewDecoder(s.Partial), nil
+// newDecoder makes the decoder of the lane.
+func (l *lane) newDecoder() (d stream.Decoder, err error) {
+	if l.stage.Partial != nil {
+		return &guarded{rekey.NewDecoder(l.stage.Partial), l.aside}, nil
 	}
-	return s.NewDecoder()
+	if d, err = l.stage.NewDecoder(); err != nil {
+		return nil, err
+	}
+	return &guarded{d, l.aside}, nil
 }
 
 // give hands the lane its next input, which starts where the lane stands.
@@ -132,6 +144,9 @@ func (l *lane) bounds(limit int64) (lo, hi int, why stop) {
 			hi++
 		}
 	}
+	if l.alone.from < l.alone.to && l.row < hi {
+		hi = l.single(hi)
+	}
 	if l.stage.Cut != nil {
 		if at := l.cutRow(hi); at < hi {
 			return l.row, at, cutting
@@ -164,8 +179,10 @@ func (l *lane) cutRow(hi int) int {
 }
 
 // rows processes rows lo to hi, or up to the first that crosses a point of the grid, where it advances the operators.
-func (l *lane) rows(ctx context.Context, lo, hi int) error {
+func (l *lane) rows(ctx context.Context, lo, hi int) (err error) {
 	b := l.in.Batch
+	l.busy = inWork{b.Offset[lo], b.Offset[hi-1] + 1}
+	defer blame(&err, &l.busy)
 	b.View(&l.view, lo, hi)
 	l.view.Mark = l.marks[:0]
 	n := l.marker.Fold(&l.view, 0, l.grids.Next(l.mark), l.grids.Next(l.record))
@@ -177,15 +194,21 @@ func (l *lane) rows(ctx context.Context, lo, hi int) error {
 		rows = &l.sub
 	}
 	l.count(b, lo, lo+n)
+	next := b.Offset[lo+n-1] + 1
+	l.busy.to = next
 	if err := l.chain.process(ctx, rows); err != nil {
 		return err
 	}
 	l.row = lo + n
-	next := b.Offset[l.row-1] + 1
+	l.busy.from = next - 1
 	if err := l.passTo(ctx, next, lo); err != nil {
 		return err
 	}
-	return l.climb(ctx, false)
+	if err := l.climb(ctx, false); err != nil {
+		return err
+	}
+	l.passed = next - 1
+	return nil
 }
 
 // count keeps the size of the part.
@@ -231,8 +254,10 @@ func (l *lane) passTo(ctx context.Context, next int64, from int) error {
 		l.rejected++
 	}
 	dead := l.in.Rejected[first:l.rejected]
-	l.chain.counts[stream.BucketRejected] += int64(len(dead))
 	l.gaps.Pass(l.in.Gaps, l.at.Offset, next)
+	quarantined := l.label(dead)
+	l.chain.counts[stream.BucketQuarantined] += quarantined
+	l.chain.counts[stream.BucketRejected] += int64(len(dead)) - quarantined
 	l.chain.counts[stream.BucketGap] += next - l.at.Offset - records - int64(len(dead))
 	l.at.Offset = next
 	if len(dead) > 0 && l.onReject != nil {
@@ -253,7 +278,8 @@ func distinct(offsets []int64) (n int64) {
 }
 
 // control lets a claimed control record take effect at the present offset.
-func (l *lane) control(ctx context.Context, c *stream.Control) error {
+func (l *lane) control(ctx context.Context, c *stream.Control) (err error) {
+	defer blame(&err, nil)
 	l.at.Step++
 	if c.At != l.at {
 		return fmt.Errorf("apply control record: it takes effect at %v, but the task stands at %v", c.At, l.at)
@@ -263,6 +289,11 @@ func (l *lane) control(ctx context.Context, c *stream.Control) error {
 		l.marker.Tick(c.Mark)
 		l.chain.control(c)
 		return l.climb(ctx, true)
+	case controlQuarantine:
+		l.setAside(c)
+		l.raised = l.at
+		l.chain.control(c)
+		return nil
 	case controlUntil:
 		l.chain.span.until = c.Cut
 		return nil
@@ -275,13 +306,15 @@ func (l *lane) control(ctx context.Context, c *stream.Control) error {
 
 // The kinds of control records.
 const (
-	controlTick  = "tick"  // the partition is idle
-	controlUntil = "until" // the next version of the pipeline begins at the cut
-	controlSince = "since" // this version of the pipeline begins at the cut
+	controlTick       = "tick"       // the partition is idle
+	controlQuarantine = "quarantine" // the next record is set aside
+	controlUntil      = "until"      // the next version of the pipeline begins at the cut
+	controlSince      = "since"      // this version of the pipeline begins at the cut
 )
 
 // snapshot writes the state at the present version.
-func (l *lane) snapshot() (*state, error) {
+func (l *lane) snapshot() (_ *state, err error) {
+	defer blame(&err, nil)
 	w := stream.NewStateWriter()
 	w.Grow(l.stateBytes + l.stateBytes/8)
 	w.Scope("engine/")
@@ -290,6 +323,7 @@ func (l *lane) snapshot() (*state, error) {
 	w.Int(l.at.Offset)
 	w.Uint(uint64(l.at.Step))
 	l.chain.span.snapshot(w)
+	l.snapshotAside(w)
 	w.Scope("marks/")
 	if err := l.marker.Snapshot(w); err != nil {
 		return nil, fmt.Errorf("snapshot marks: %w", err)
@@ -310,6 +344,7 @@ func (l *lane) restore(r *stream.StateReader) error {
 	}
 	l.first, l.at = r.Int(), stream.Version{Offset: r.Int(), Step: uint32(r.Uint())}
 	l.chain.span.restore(r)
+	l.restoreAside(r)
 	r.Scope("marks/")
 	if err := l.marker.Restore(r); err != nil {
 		return err

@@ -187,7 +187,7 @@ func (a *archived) replay(t *testing.T, plan string) *replayed {
 	if err != nil {
 		t.Fatalf("seed %d: replay of %s: %v", a.seed, plan, err)
 	}
-	r.ticks = res.Controls
+	r.ticks = res.Ticks
 	_ = life.Objects().List(t.Context(), "state/", func(o stream.Object) error {
 		t.Errorf("%s is left behind", o.Key)
 		return nil

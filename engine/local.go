@@ -30,11 +30,11 @@ type Local struct {
 	Objects stream.Objects
 	Clock   stream.Clock
 
-	plan     *Plan
-	owner    string
-	first    []*localLane
-	second   []*localLane
-	controls int
+	plan   *Plan
+	owner  string
+	first  []*localLane
+	second []*localLane
+	ticks  int
 }
 
 // LocalInput is one partition of the input.
@@ -49,7 +49,7 @@ type LocalInput struct {
 // LocalResult tells what became of the input.
 type LocalResult struct {
 	Ledger          stream.Ledger // of the stages that read events
-	Controls        int           // control records that took effect
+	Ticks           int           // idle ticks that took effect
 	CompleteThrough stream.Time   // lowest progress of the last stage
 }
 
@@ -70,7 +70,7 @@ type localLane struct {
 
 // Run works off all inputs.
 func (r *Local) Run(ctx context.Context, p *Plan, inputs []LocalInput) (res *LocalResult, err error) {
-	r.plan, r.owner, r.first, r.second, r.controls = p, newOwner(), nil, nil, 0
+	r.plan, r.owner, r.first, r.second, r.ticks = p, newOwner(), nil, nil, 0
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(ctx, inputs); err != nil {
 		return nil, err
@@ -100,8 +100,13 @@ func (r *Local) open(ctx context.Context, inputs []LocalInput) error {
 			return err
 		}
 		l.controls = in.Controls
+		for i := range in.Controls {
+			if k := &in.Controls[i]; k.Kind == controlQuarantine {
+				l.setAside(k)
+			}
+		}
 		r.first = append(r.first, l)
-		if l.decoder, err = stages[0].newDecoder(); err != nil {
+		if l.decoder, err = l.newDecoder(); err != nil {
 			return err
 		}
 		if l.reader, err = in.Open(ctx, l.decoder); err != nil {
@@ -116,7 +121,7 @@ func (r *Local) open(ctx context.Context, inputs []LocalInput) error {
 		if err != nil {
 			return err
 		}
-		if l.decoder, err = stages[1].newDecoder(); err != nil {
+		if l.decoder, err = l.newDecoder(); err != nil {
 			return err
 		}
 		l.batch = stream.NewBatch(l.decoder.Schema())
@@ -300,7 +305,7 @@ func (r *Local) end(ctx context.Context) error {
 func (r *Local) all() []*localLane { return append(append([]*localLane{}, r.first...), r.second...) }
 
 func (r *Local) result() *LocalResult {
-	res := &LocalResult{Controls: r.controls, CompleteThrough: stream.MaxTime}
+	res := &LocalResult{Ticks: r.ticks, CompleteThrough: stream.MaxTime}
 	last := r.first
 	if len(r.second) > 0 {
 		last = r.second

@@ -40,7 +40,9 @@ func (r *Local) control(ctx context.Context, l *localLane, c *stream.Control) er
 	if err := l.control(ctx, c); err != nil {
 		return err
 	}
-	r.controls++
+	if c.Kind == controlTick {
+		r.ticks++
+	}
 	return r.pass(ctx, l)
 }
 

@@ -75,8 +75,8 @@ func TestLocalControls(t *testing.T) {
 	events := []event{{at: 1000 * s, key: "a"}, {at: 1001 * s, key: "a"}, {at: 1022 * s, key: "a"}}
 	closed, res, err := localRun(t, []stream.Control{tick(3, 5, 900*s), tick(11, 6, 1011*s), tick(13, 7, 1031*s), tick(14, 8, 1050*s)}, events...)
 	want := []string{"1970-01-01T00:16:40Z {11 6}", "1970-01-01T00:17:00Z {13 7}"}
-	if err != nil || !slices.Equal(closed, want) || res.Controls != 3 {
-		t.Fatalf("closed %q with %d control records, %v; want %q", closed, res.Controls, err, want)
+	if err != nil || !slices.Equal(closed, want) || res.Ticks != 3 {
+		t.Fatalf("closed %q with %d ticks, %v; want %q", closed, res.Ticks, err, want)
 	}
 	if res.Ledger.Sum() != 3 {
 		t.Errorf("ledger %v of 3 records", res.Ledger.Map())
@@ -86,7 +86,7 @@ func TestLocalControls(t *testing.T) {
 // TestLocalSilent: a partition without records has its control records, up to the first that follows on records.
 func TestLocalSilent(t *testing.T) {
 	_, res, err := localRun(t, []stream.Control{tick(7, 1, 900*time.Second), tick(7, 2, 950*time.Second), tick(8, 3, 990*time.Second)})
-	if err != nil || res.Controls != 2 || res.CompleteThrough != stream.Time(950*time.Second) {
+	if err != nil || res.Ticks != 2 || res.CompleteThrough != stream.Time(950*time.Second) {
 		t.Fatalf("%+v, %v", res, err)
 	}
 }

@@ -77,6 +77,8 @@ type TaskContext struct {
 	Stage      *Stage
 	// Fresh says that no record of the task was ever claimed: it begins anew, and no receiver needs to have anything of it.
 	Fresh bool
+	// Generation counts the quarantined records of the task. What shows live values keeps those of different ones apart.
+	Generation int64
 	// Internal writes to the internal topic of a stage that has one.
 	Internal LogWriter
 	// Park takes rows that the servers of the outputs refuse for good; nil where nobody does, and they are an error.

@@ -112,11 +112,7 @@ func (t *task) answer(ctx context.Context) error {
 
 // refresh shows again all that the operators and the sinks hold. The works wait until it has arrived.
 func (c *chain) refresh(ctx context.Context, at stream.Version, claimed stream.Time) (works []stream.Work, err error) {
-	for _, s := range c.steps {
-		if op, ok := s.Operator.(stream.Refresher); ok {
-			op.Refresh()
-		}
-	}
+	c.forget()
 	if err := c.publish(ctx, at); err != nil {
 		return nil, err
 	}
@@ -136,6 +132,15 @@ func (c *chain) refresh(ctx context.Context, at stream.Version, claimed stream.T
 		}
 	}
 	return works, nil
+}
+
+// forget makes the operators show again, with the next publication, all that they hold.
+func (c *chain) forget() {
+	for _, s := range c.steps {
+		if op, ok := s.Operator.(stream.Refresher); ok {
+			op.Refresh()
+		}
+	}
 }
 
 // showFinal writes final rows of a step to its outputs that can be refreshed.

@@ -93,6 +93,8 @@ type running struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
+	suspect *suspicion // of the present attempt; of keep between two
+
 	mu struct {
 		sync.Mutex
 		now *task // the present attempt
@@ -242,7 +244,7 @@ func (r *Runner) startTask(s *Stage, p stream.Partition) {
 	}
 	id := stream.TaskID{Instance: s.Plan.Instance, Stage: s.Name, Partition: p}
 	ctx, cancel := context.WithCancel(r.turn.ctx)
-	run := &running{id: id, stage: s, drain: make(chan struct{}), cancel: cancel, done: make(chan struct{})}
+	run := &running{id: id, stage: s, drain: make(chan struct{}), cancel: cancel, done: make(chan struct{}), suspect: newSuspicion()}
 	run.mu.now = r.attempt(run)
 	r.mu.Lock()
 	_, twice := r.mu.tasks[id]
@@ -264,7 +266,7 @@ func (r *Runner) startTask(s *Stage, p stream.Partition) {
 func (r *Runner) attempt(run *running) *task {
 	log := r.deps.Log.With("pipeline", run.stage.Plan.Pipeline, "stage", run.stage.Name,
 		"topic", run.id.Partition.Topic, "partition", run.id.Partition.Number)
-	t := &task{id: run.id, stage: run.stage, deps: r.deps, log: log, drain: run.drain, end: -1, ended: make(chan struct{})}
+	t := &task{id: run.id, stage: run.stage, deps: r.deps, log: log, drain: run.drain, suspect: run.suspect, end: -1, ended: make(chan struct{})}
 	t.status.mu.now = TaskStatus{Task: run.id, Pipeline: run.stage.Plan.Pipeline, State: "starting", Mark: stream.NoTime, RecordMark: stream.NoTime, Complete: stream.NoTime, End: -1, Lag: -1}
 	return t
 }
@@ -279,16 +281,26 @@ func (r *Runner) keep(ctx context.Context, run *running) {
 		run.mu.Unlock()
 		err := t.run(ctx)
 		close(t.ended)
+		next := wait
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return
+		case errors.Is(err, errRaised):
+			next = 0
+		case t.panicked(err) != nil:
+			if err := run.suspect.found(t.panicked(err), t.floor(), t.lane.passed); err != nil {
+				t.log.Error("a step of the pipeline has panicked", "stack", t.panicked(err).stack)
+				t.stopped(err)
+				return
+			}
+			next = firstBackoff
+			t.log.Error("a step of the pipeline has panicked; starting again, with the records in work one by one", "error", err, "stack", t.panicked(err).stack)
 		case errors.Is(err, errLost):
 			t.log.Warn("the row was taken by another worker, or by the next version of the pipeline; taking over again, since the partition is assigned here")
 		case stream.KindOfError(err) == stream.Retry:
 			t.log.Warn("task starts again", "error", err)
 		default:
-			t.status.fail("failed", err)
-			t.log.Error("task stopped; mend the cause and restart the worker", "error", err)
+			t.stopped(err)
 			return
 		}
 		t.status.fail("starting", err)
@@ -297,13 +309,21 @@ func (r *Runner) keep(ctx context.Context, run *running) {
 			return
 		case <-run.drain:
 			return
-		case <-r.deps.Clock.After(wait):
+		case <-r.deps.Clock.After(next):
 		}
-		wait = min(2*wait, lastBackoff)
+		if next > 0 {
+			wait = min(2*wait, lastBackoff)
+		}
 		run.mu.Lock()
 		run.mu.now = r.attempt(run)
 		run.mu.Unlock()
 	}
+}
+
+// stopped reports that the task is not tried again.
+func (t *task) stopped(err error) {
+	t.status.fail("failed", err)
+	t.log.Error("task stopped; mend the cause and restart the worker", "error", err)
 }
 
 // stop drains the tasks of the partitions and returns when they have ended.

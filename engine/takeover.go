@@ -29,6 +29,7 @@ func (t *task) takeOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	t.met = rec.At.Offset
 	if err := t.open(ctx, cp, rec); err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 	if err != nil {
 		return err
 	}
-	tc := TaskContext{Task: t.id, Partitions: parts, Clock: t.deps.Clock, Stage: t.stage, Fresh: rec.At.Offset == rec.First}
+	tc := TaskContext{Task: t.id, Partitions: parts, Clock: t.deps.Clock, Stage: t.stage, Fresh: rec.At.Offset == rec.First, Generation: rec.Generation}
 	if t.dead, err = t.deps.NewDeadLetters(tc); err != nil {
 		return err
 	}
@@ -90,9 +91,10 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 	if t.moved { // whoever lost the row may have counted its slices as garbage: the next epoch names others
 		loaded = &layers{}
 	}
+	t.setAside(rec)
 	t.startCommitter(ctx, cp, rec, loaded)
 	t.collectOlder(ctx, rec, keep)
-	decoder, err := t.stage.newDecoder()
+	decoder, err := t.lane.newDecoder()
 	if err != nil {
 		return err
 	}
@@ -172,7 +174,7 @@ func (t *task) replay(ctx context.Context, rec *stream.Record) error {
 		if err := t.replayTo(ctx, k.At.Offset); err != nil {
 			return err
 		}
-		if err := l.control(ctx, &k); err != nil {
+		if err := t.apply(ctx, &k); err != nil {
 			return err
 		}
 	}
@@ -231,16 +233,8 @@ func (t *task) arrive(ctx context.Context, cp *stream.Checkpoint, rec *stream.Re
 		t.lastSnapshot = time.Time{}
 	}
 	t.status.start(t, cp)
-	if rec.Control != nil {
-		if err := t.keep(ctx, rec.Control); err != nil {
-			return err
-		}
-		if err := l.control(ctx, rec.Control); err != nil {
-			return err
-		}
-		if err := t.captureControl(ctx); err != nil {
-			return err
-		}
+	if err := t.complete(ctx, rec.Control); err != nil {
+		return err
 	}
 	if t.moved && rec.Control == nil { // what this owner has fixed is claimed before anything else: the first offset, the frontier
 		if err := t.capture(ctx, t.stage.Cut != nil || cp.Epoch > 0, nil); err != nil {
@@ -256,4 +250,18 @@ func (t *task) arrive(ctx context.Context, cp *stream.Checkpoint, rec *stream.Re
 	err := t.workOff(ctx)
 	l.in = nil
 	return err
+}
+
+// complete lets the control record take effect that the owner before has claimed last, nil if it was none.
+func (t *task) complete(ctx context.Context, k *stream.Control) error {
+	if k == nil {
+		return nil
+	}
+	if err := t.keep(ctx, k); err != nil {
+		return err
+	}
+	if err := t.apply(ctx, k); err != nil {
+		return err
+	}
+	return t.captureControl(ctx)
 }

@@ -38,6 +38,9 @@ type task struct {
 
 	snapshotAt stream.Version
 
+	suspect *suspicion // shared with the attempts before and after
+	met     int64      // offset of the row that was taken over
+
 	moved    bool             // the row was met on another timeline of the store
 	fellBack bool             // the newest snapshot was damaged, the one before it is used
 	frontier stream.Version   // no new control record before it
@@ -251,6 +254,11 @@ func (t *task) controlEpoch(ctx context.Context, k *stream.Control) error {
 // closed, and that partials of an owner that did not know it do not count there. The row lists the control records since the
 // snapshot, and the next owner applies them all, so a task that sees nothing else takes a snapshot now and then.
 func (t *task) captureControl(ctx context.Context) error {
+	if t.lane.isRaised() { // shown, and acknowledged by the next stage, before the next stage drops what it had
+		if err := t.lane.chain.publish(ctx, t.lane.at); err != nil {
+			return err
+		}
+	}
 	old := t.deps.Clock.Now().Sub(t.lastSnapshot) >= quietSnapshots*t.stage.Interval.Snapshot
 	return t.capture(ctx, old, nil)
 }
@@ -291,6 +299,9 @@ func (t *task) outcomes(ctx context.Context, wait bool) error {
 		}
 		t.inFlight, t.claimed, t.claimedMark = false, o.claimed.at, o.claimed.mark
 		if o.claimed.control != nil {
+			if o.claimed.control.Kind == controlQuarantine {
+				return errRaised
+			}
 			if err := t.lane.control(ctx, o.claimed.control); err != nil {
 				return err
 			}
@@ -337,7 +348,7 @@ func (t *task) capture(ctx context.Context, snapshot bool, control *stream.Contr
 // stageOutputs ends the epoch's part of every sink, and of the dead letters.
 func (t *task) stageOutputs(e *capture) (works []stageWork) {
 	works = t.lane.chain.stage(stream.Epoch{
-		At: e.at, Mark: e.mark, RecordMark: e.record, Ledger: e.ledger, Snapshot: e.state != nil, Prefix: e.prefix,
+		At: e.at, Mark: e.mark, RecordMark: e.record, Ledger: e.ledger, Snapshot: e.state != nil, Raised: t.lane.isRaised(), Prefix: e.prefix,
 	})
 	flush := func(ctx context.Context) (stream.Receipt, error) { return nil, t.dead.Flush(ctx) }
 	return append(works, stageWork{sink: deadLetterOutput, run: flush})

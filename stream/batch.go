@@ -78,6 +78,7 @@ type Batch struct {
 	Provisional bool    // an idle tick, not a record, has closed the window
 	Revision    uint32  // of Final rows: counts how often the window was written before
 	AfterClose  bool    // of Partial rows: the window had been closed at the source partition before
+	Gone        []uint8 // of a Live batch without rows: slots of the window that hold none any more, see ErasingSink
 
 	rows int
 }
@@ -106,7 +107,7 @@ func (b *Batch) SetLen(n int) { b.rows = n }
 // Reset empties the batch and keeps its memory and dictionaries.
 func (b *Batch) Reset() {
 	b.Time, b.Mark, b.Offset, b.Producer = b.Time[:0], b.Mark[:0], b.Offset[:0], b.Producer[:0]
-	b.Timestamp, b.Bytes, b.Slot = b.Timestamp[:0], b.Bytes[:0], b.Slot[:0]
+	b.Timestamp, b.Bytes, b.Slot, b.Gone = b.Timestamp[:0], b.Bytes[:0], b.Slot[:0], b.Gone[:0]
 	for i := range b.Cols {
 		b.Cols[i].Reset()
 	}

@@ -50,7 +50,7 @@ type Record struct {
 	First      int64  `json:"first"` // the task's first offset: At.Offset - First = Ledger.Sum()
 	// Gaps explains the ledger's gaps, as the log was when it was read first; nil: nothing is known.
 	Gaps *Gaps `json:"gaps,omitempty"`
-	// Generation is raised when what a record means changes after it may have left. It is 0 until quarantine exists.
+	// Generation is raised when what a record means changes after it may have left: by each quarantine.
 	Generation int64 `json:"generation"`
 	// Frontier is the version before which no new control record is accepted, nil behind it. It was fixed by the first owner
 	// on this Timeline of the store.
@@ -78,14 +78,17 @@ type Slice struct {
 	Hash   string `json:"hash"` // SHA-256 of its index, hex
 }
 
-// Control is a record of the log that is no event: an idle tick, or the cut at which one version of a pipeline follows
-// another.
+// Control is a record of the log that is no event: an idle tick, a record that is set aside, or the cut at which one version
+// of a pipeline follows another.
 type Control struct {
-	Kind string  `json:"kind"` // "tick", "until" or "since"
+	Kind string  `json:"kind"` // "tick", "quarantine", "until" or "since"
 	At   Version `json:"at"`   // takes effect: the version after it
 	Mark Time    `json:"mark,omitempty"`
 	// Cut is the event time at which windows of the task begin ("since") or begin no more ("until").
 	Cut Time `json:"cut,omitempty"`
+	// Reason and Detail go into the dead letter of the record that a quarantine sets aside: that at At.Offset.
+	Reason string `json:"reason,omitempty"`
+	Detail string `json:"detail,omitempty"`
 	// Inherit is the state that a task begins with at a cut, nil if it begins empty.
 	Inherit *Inheritance `json:"inherit,omitempty"`
 }

@@ -1,8 +1,10 @@
 package stream
 
 // The leading columns of a batch that the second stage of a re-keyed pipeline reads from its internal topic; the group
-// columns and the state columns of the aggregates follow. A row is either a partial (EntryKind 0) or progress of a
-// source partition (EntryKind 1), which leaves all columns after EntryMark to EntrySources null.
+// columns and the state columns of the aggregates follow. A row is a partial (EntryKind 0), progress of a
+// source partition (EntryKind 1), which leaves all columns after EntrySources null, or says that the source has quarantined a
+// record (EntryKind 2): its partials beyond the version's offset that do not know so many control records are void, and all that
+// it holds was sent again before. That leaves all columns after EntryStep null.
 const (
 	EntryKind       = iota // Int: PartialEntry or MarkEntry
 	EntrySource            // Int: number of the source partition
@@ -21,6 +23,7 @@ const (
 const (
 	PartialEntry = 0
 	MarkEntry    = 1
+	RaiseEntry   = 2
 )
 
 // EntrySchema is the schema of an internal topic whose partials have these group and state columns.

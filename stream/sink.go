@@ -29,6 +29,9 @@ type Epoch struct {
 	RecordMark Time // by records alone
 	Ledger     Ledger
 	Snapshot   bool // the epoch takes a snapshot: what left at once must be acknowledged before the claim
+	// Raised says that a quarantine has just taken effect: all that the operators hold was written anew, and what another owner
+	// has sent beyond At without knowing of it is void.
+	Raised bool
 	// Prefix under which staged objects are put: unique for the task, version and owner.
 	Prefix string
 }
@@ -55,6 +58,11 @@ type (
 	// the newest claim, and returns when all of it has arrived.
 	RefreshingSink interface {
 		Refresh(claimed Time) Work
+	}
+	// ErasingSink has a receiver of Live rows whose slots may become empty. Erase comes from the task's goroutine like Write,
+	// with slots of a window that hold no rows at that version.
+	ErasingSink interface {
+		Erase(ctx context.Context, w Window, at Version, slots []uint8) error
 	}
 	// HoldingSink keeps final rows of windows until a part is finished. Held visits them from the task's goroutine, complete
 	// slots in slot order; a batch is lent until visit returns, and its error comes back unchanged.

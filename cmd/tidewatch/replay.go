@@ -263,7 +263,7 @@ func (a *app) runReplay(ctx context.Context, r *engine.Local, plan *engine.Plan,
 	}
 	summary := map[string]any{"pipeline": plan.Pipeline, "offsets": res.Ledger.Sum(), "ledger": res.Ledger.Map(), "complete_through": res.CompleteThrough.String()}
 	if in.archive {
-		summary["ticks"] = res.Controls
+		summary["ticks"] = res.Ticks
 	}
 	if len(in.ticksOf) > 0 {
 		summary["ticks_of"] = in.ticksOf

@@ -41,6 +41,8 @@ func (d *Decoder) Decode(m *stream.Message, b *stream.Batch) error {
 		rows, err = d.partials(r, b)
 	case kind == markRecord:
 		rows = d.mark(r, b)
+	case kind == raiseRecord:
+		rows = d.raise(r, b)
 	default:
 		err = fmt.Errorf("internal record has unknown kind %q", kind)
 	}
@@ -139,6 +141,17 @@ func (d *Decoder) mark(r *reader, b *stream.Batch) int {
 	appendTime(&b.Cols[stream.EntryRecordMark], r.int())
 	b.Cols[stream.EntrySources].AppendInt(int64(r.uint()))
 	for c := stream.EntryStart; c < len(b.Cols); c++ {
+		b.Cols[c].AppendNull()
+	}
+	return 1
+}
+
+func (d *Decoder) raise(r *reader, b *stream.Batch) int {
+	b.Cols[stream.EntryKind].AppendInt(stream.RaiseEntry)
+	b.Cols[stream.EntrySource].AppendInt(int64(r.uint()))
+	b.Cols[stream.EntryOffset].AppendInt(int64(r.uint()))
+	b.Cols[stream.EntryStep].AppendInt(int64(r.uint()))
+	for c := stream.EntryMark; c < len(b.Cols); c++ {
 		b.Cols[c].AppendNull()
 	}
 	return 1

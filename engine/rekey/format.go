@@ -1,14 +1,16 @@
 // Package rekey carries partials and progress from the first stage of a re-keyed pipeline to the second, through an
 // internal topic: the sink that writes it, the decoder and the marker that read it.
 //
-// A record of the topic is one of two kinds. Numbers are varints, zig-zag where they may be negative.
+// A record of the topic is one of three kinds. Numbers are varints, zig-zag where they may be negative.
 //
 //	'P' 1 source offset step flags start size rows columns…   partials of one window; flags: 1 the source had closed it before
 //	'M' 1 source offset step mark record-mark sources          progress of a source partition, written in the reveal
+//	'R' 1 source offset step                                   before it, once: the source has quarantined the record at offset
 //
 // offset and step are the version of the source task: a partial folds all records below offset, and knows step control
 // records. A source reveals progress at the version before and at that after each of them, so that a change of the step
-// tells which marks an idle tick has moved. A column is a byte that
+// tells which marks an idle tick has moved. A quarantine at offset with that step makes void whatever the source has sent
+// beyond offset with a lower step: an owner sent it that did not know. A column is a byte that
 // says whether any value is null, then a bitmap of the nulls if so, then the values: strings with their length, floats as
 // eight bytes, everything else as a signed varint. Marks in seconds would lose order, so they are nanoseconds.
 package rekey
@@ -24,6 +26,7 @@ import (
 const (
 	partialRecord = 'P'
 	markRecord    = 'M'
+	raiseRecord   = 'R'
 	format        = 1
 
 	flagAfterClose = 1
@@ -102,7 +105,15 @@ type progress struct {
 	Step       uint32      `json:"step"`
 	Mark       stream.Time `json:"mark"`
 	RecordMark stream.Time `json:"record_mark"`
-	Sources    int32       `json:"sources"` // number of source partitions, from source 0 only
+	Sources    int32       `json:"sources"`          // number of source partitions, from source 0 only
+	Raised     bool        `json:"raised,omitempty"` // a quarantine has taken effect at the version
+}
+
+func appendRaise(dst []byte, p *progress) []byte {
+	dst = append(dst, raiseRecord, format)
+	dst = binary.AppendUvarint(dst, uint64(p.Source))
+	dst = binary.AppendUvarint(dst, uint64(p.Offset))
+	return binary.AppendUvarint(dst, uint64(p.Step))
 }
 
 func appendMark(dst []byte, p *progress) []byte {

@@ -66,6 +66,7 @@ func (s *Sink) send(ctx context.Context, p int32, b *stream.Batch) error {
 // there.
 func (s *Sink) Stage(e stream.Epoch) stream.Work {
 	p := progress{Source: s.source, Offset: e.At.Offset, Step: e.At.Step, Mark: e.Mark, RecordMark: e.RecordMark}
+	p.Raised = e.Raised
 	if s.source == 0 {
 		p.Sources = s.sources
 	}
@@ -83,10 +84,15 @@ func (s *Sink) Reveal(ctx context.Context, receipt stream.Receipt) error {
 	if err := json.Unmarshal(receipt, &p); err != nil {
 		return fmt.Errorf("decode receipt of progress: %w", err)
 	}
-	value := appendMark(nil, &p)
+	values := [][]byte{appendMark(nil, &p)}
+	if p.Raised {
+		values = [][]byte{appendRaise(nil, &p), values[0]}
+	}
 	for i := range s.partitions {
-		if err := s.w.Append(ctx, i, value); err != nil {
-			return err
+		for _, value := range values {
+			if err := s.w.Append(ctx, i, value); err != nil {
+				return err
+			}
 		}
 	}
 	return s.w.Flush(ctx)

@@ -62,6 +62,14 @@ func (f *Fold) Advance(to stream.Advance, out stream.Emitter) error {
 // Publish implements stream.Publisher.
 func (f *Fold) Publish(at stream.Version, out stream.Emitter) error {
 	for _, p := range f.list {
+		if p.again {
+			if err := f.whole(p, at, out); err != nil {
+				return err
+			}
+			p.changes.reset()
+			p.again = false
+			continue
+		}
 		if err := f.emit(p, p.changes.list, emission{version: at, after: p.closed}, out); err != nil {
 			return err
 		}
@@ -70,27 +78,31 @@ func (f *Fold) Publish(at stream.Version, out stream.Emitter) error {
 	return nil
 }
 
-// confirm emits the windows that a tick closes or finishes: the cells that have not changed since the window was closed,
-// as they were then, and those that have.
+// confirm emits the windows that a tick closes or finishes.
 func (f *Fold) confirm(at stream.Version, out stream.Emitter) error {
 	for _, p := range f.list {
 		if (p.closed || p.end > f.mark) && p.until > f.record {
 			continue
 		}
-		f.before = f.before[:0]
-		for c := range uint32(p.cells.Len()) {
-			if !p.after.has(c) {
-				f.before = append(f.before, c)
-			}
-		}
-		if err := f.emit(p, f.before, emission{version: at}, out); err != nil {
-			return err
-		}
-		if err := f.emit(p, p.after.list, emission{version: at, after: true}, out); err != nil {
+		if err := f.whole(p, at, out); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// whole emits all cells of a window: those that have not changed since it was closed, as they were then, and those that have.
+func (f *Fold) whole(p *pane, at stream.Version, out stream.Emitter) error {
+	f.before = f.before[:0]
+	for c := range uint32(p.cells.Len()) {
+		if !p.after.has(c) {
+			f.before = append(f.before, c)
+		}
+	}
+	if err := f.emit(p, f.before, emission{version: at}, out); err != nil {
+		return err
+	}
+	return f.emit(p, p.after.list, emission{version: at, after: true}, out)
 }
 
 // emit sends cells in batches.

@@ -51,8 +51,9 @@ type Merge struct {
 	merged   []uint64 // of the rows being emitted
 	picked   []uint64
 	progress []progress // by source partition
-	steps    []uint32   // of closing and finishing
-	touched  uint64     // sum of what was read ahead, so that reading it is not optimized away
+	raises   []raise
+	steps    []uint32 // of closing and finishing
+	touched  uint64   // sum of what was read ahead, so that reading it is not optimized away
 }
 
 // NewMerge returns the second stage.
@@ -90,6 +91,7 @@ func (m *Merge) Process(b *stream.Batch, _ stream.Emitter) error {
 		}
 		m.groups.Resolve(b, m.by, m.admitted.rows, m.admitted.ids)
 		m.admitted.byPane(func(p *pane, rows []int32, ids []uint32) { m.take(p, b, rows, ids) })
+		m.annul()
 	}
 	return nil
 }
@@ -104,8 +106,14 @@ func (m *Merge) admit(b *stream.Batch, lo, hi int) error {
 		if s := sources[i]; s < 0 || s > maxSource {
 			return fmt.Errorf("offset %d: the source partition is %d", b.Offset[i], s)
 		}
-		if kinds[i] != stream.PartialEntry {
+		switch {
+		case kinds[i] == stream.RaiseEntry:
+			m.raise(b, i)
+			continue
+		case kinds[i] != stream.PartialEntry:
 			m.learn(b, i)
+			continue
+		case len(m.raises) > 0 && m.isVoid(int(sources[i]), versionAt(b, i)):
 			continue
 		}
 		start := stream.Time(starts[i])
@@ -158,7 +166,7 @@ func (m *Merge) take(p *pane, b *stream.Batch, rows []int32, ids []uint32) {
 // one of the two entries of the source because it knows more control records.
 func (m *Merge) replace(p *pane, entry uint32, b *stream.Batch, r int) bool {
 	s := &p.sources
-	at := stream.Version{Offset: b.Cols[stream.EntryOffset].Ints[r], Step: uint32(b.Cols[stream.EntryStep].Ints[r])}
+	at := versionAt(b, r)
 	held := s.versions[entry]
 	if held != noVersion && !newer(at, held) {
 		return false

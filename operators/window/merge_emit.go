@@ -57,11 +57,14 @@ func (m *Merge) finish(at stream.Version, out stream.Emitter) error {
 			break
 		}
 		steps := m.finishing(p)
-		revised := m.slotsOf(p, func(key uint64, v stream.Version) bool { return isAfter(key) && knows(steps, key, v) })
+		revised := m.slotsOf(p, func(key uint64, v stream.Version) bool { return isAfter(key) && v != noVersion && knows(steps, key, v) })
 		shown := m.slotsOf(p, func(key uint64, v stream.Version) bool { return !knows(steps, key, v) })
 		shown.unite(&p.dirty)
 		shown.subtract(&revised)
 		if err := m.emit(p, &shown, &part{steps: steps}, emission{phase: stream.Live, version: at}, out); err != nil {
+			return err
+		}
+		if err := m.erase(p, at, out); err != nil {
 			return err
 		}
 		if err := m.emit(p, &revised, &part{steps: steps}, emission{phase: stream.Revised, version: at}, out); err != nil {
@@ -84,6 +87,9 @@ func (m *Merge) Publish(at stream.Version, out stream.Emitter) error {
 			return err
 		}
 		p.dirty = slotSet{}
+		if err := m.erase(p, at, out); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -22,7 +22,9 @@ type pane struct {
 
 	changes changes // of a Fold: since they were emitted
 	after   changes // of a Fold: since the pane was closed
+	again   bool    // of a Fold: everything is to be emitted
 	sources sources // of a Merge
+	gone    slotSet // of a Merge: slots that have lost a partial and may be empty
 }
 
 func (p *pane) window() stream.Window { return stream.Window{Start: p.start, End: p.end} }
@@ -31,7 +33,7 @@ func (p *pane) window() stream.Window { return stream.Window{Start: p.start, End
 func (p *pane) reset() {
 	p.cells.Reset()
 	p.words, p.order = emptied(p.words), emptied(p.order)
-	p.closed, p.dirty, p.revised = false, slotSet{}, slotSet{}
+	p.closed, p.again, p.dirty, p.revised, p.gone = false, false, slotSet{}, slotSet{}, slotSet{}
 	p.after.reset()
 	p.sources.reset() // and a Fold has emitted all changes before it drops a pane
 }

@@ -74,7 +74,7 @@ func (s *sources) pick(cell uint32, of *part, picked []uint64) []uint64 {
 	picked = picked[:0]
 	keys := s.index.Keys()
 	for n := s.head[cell]; n != 0; n = s.next[n-1] {
-		if k := keys[n-1]; (!of.beforeOnly || !isAfter(k)) && knows(of.steps, k, s.versions[n-1]) {
+		if k := keys[n-1]; (!of.beforeOnly || !isAfter(k)) && s.versions[n-1] != noVersion && knows(of.steps, k, s.versions[n-1]) {
 			picked = append(picked, k<<32|uint64(n-1)) // source and after lead, the cell falls out
 		}
 	}

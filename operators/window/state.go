@@ -175,6 +175,7 @@ func (m *Merge) Snapshot(w *stream.StateWriter) error {
 		writeWords(w, s.words, m.words)
 	})
 	m.snapshotProgress(w)
+	m.snapshotRaises(w)
 	return nil
 }
 
@@ -184,7 +185,10 @@ func (m *Merge) Restore(r *stream.StateReader) error {
 	if err != nil {
 		return err
 	}
-	return m.restoreProgress(r)
+	if err := m.restoreProgress(r); err != nil {
+		return err
+	}
+	return m.restoreRaises(r)
 }
 
 func (s *sources) restore(r *stream.StateReader, cells, size int) error {
@@ -194,7 +198,7 @@ func (s *sources) restore(r *stream.StateReader, cells, size int) error {
 		cell, low := r.Uint(), r.Uint()
 		at := stream.Version{Offset: r.Int(), Step: uint32(r.Uint())}
 		key := cell<<32 | low
-		if r.Err() != nil || cell >= uint64(cells) || low>>32 != 0 || at.Offset < 0 || int(s.index.Add(key)) != i {
+		if r.Err() != nil || cell >= uint64(cells) || low>>32 != 0 || at.Offset < noVersion.Offset || int(s.index.Add(key)) != i {
 			return errors.Join(r.Err(), fmt.Errorf("restore windows: partial %d of %d", i, n))
 		}
 		s.versions = append(s.versions, at)

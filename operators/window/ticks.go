@@ -36,7 +36,7 @@ func newer(v, w stream.Version) bool {
 // arrives in order, so a step that is higher than before names the tick that moved the marks. The first row of a source
 // may be of any age: nothing is known of what came before it.
 func (m *Merge) learn(b *stream.Batch, i int) {
-	at := stream.Version{Offset: b.Cols[stream.EntryOffset].Ints[i], Step: uint32(b.Cols[stream.EntryStep].Ints[i])}
+	at := versionAt(b, i)
 	source := int(b.Cols[stream.EntrySource].Ints[i])
 	for len(m.progress) <= source {
 		m.progress = append(m.progress, progress{mark: stream.NoTime, record: stream.NoTime})
@@ -51,6 +51,10 @@ func (m *Merge) learn(b *stream.Batch, i int) {
 		p.finals = append(p.finals, tick{p.record, record, at.Step})
 	}
 	p.known, p.at, p.mark, p.record = true, at, mark, record
+}
+
+func versionAt(b *stream.Batch, i int) stream.Version {
+	return stream.Version{Offset: b.Cols[stream.EntryOffset].Ints[i], Step: uint32(b.Cols[stream.EntryStep].Ints[i])}
 }
 
 func timeAt(b *stream.Batch, col, i int) stream.Time {

@@ -28,11 +28,20 @@ type LiveSink struct {
 	keys    int
 	mu      sync.Mutex
 	pending map[string]LiveValue
+	slots   map[string]erasure // of pending rows that have one
+	erased  map[erasure]stream.Version
+}
+
+// erasure names a slot of a window of a sink.
+type erasure struct {
+	sink  string
+	start stream.Time
+	slot  uint8
 }
 
 // LiveSink returns the life's receiver; the first keys columns name the row.
 func (l *Life) LiveSink(keys int) *LiveSink {
-	return &LiveSink{l: l, keys: keys, pending: map[string]LiveValue{}}
+	return &LiveSink{l: l, keys: keys, pending: map[string]LiveValue{}, slots: map[string]erasure{}, erased: map[erasure]stream.Version{}}
 }
 
 // NamedLiveSink is a LiveSink whose keys begin with the name.
@@ -42,14 +51,40 @@ func (l *Life) NamedLiveSink(name string, keys int) *LiveSink {
 	return s
 }
 
+// OfGeneration makes the receiver keep the values apart from those of other generations: the keys of all but the first begin
+// with the number and #.
+func (s *LiveSink) OfGeneration(g int64) *LiveSink {
+	if g > 0 {
+		s.name = fmt.Sprint(g, "#", s.name)
+	}
+	return s
+}
+
 // Write implements stream.Sink.
 func (s *LiveSink) Write(_ context.Context, b *stream.Batch) error {
 	s.mu.Lock()
 	for i := range b.Len() {
 		key := fmt.Sprintf("%s%s|%s", s.name, b.Window.Start, strings.Join(strings.Split(Text(b, i), " ")[:s.keys], " "))
 		s.pending[key] = LiveValue{b.Version, Text(b, i)}
+		if len(b.Slot) > 0 {
+			s.slots[key] = erasure{s.name, b.Window.Start, b.Slot[i]}
+		}
 	}
 	s.mu.Unlock()
+	return s.send()
+}
+
+// Erase implements stream.ErasingSink.
+func (s *LiveSink) Erase(_ context.Context, w stream.Window, at stream.Version, slots []uint8) error {
+	s.mu.Lock()
+	for _, slot := range slots {
+		s.erased[erasure{s.name, w.Start, slot}] = at
+	}
+	s.mu.Unlock()
+	return s.send()
+}
+
+func (s *LiveSink) send() error {
 	if err := s.flush(); err != nil && stream.KindOfError(err) != stream.Retry {
 		return err
 	}
@@ -59,16 +94,20 @@ func (s *LiveSink) Write(_ context.Context, b *stream.Batch) error {
 // flush holds no lock while it calls: a paused life must not block its other goroutines.
 func (s *LiveSink) flush() error {
 	s.mu.Lock()
-	sent := maps.Clone(s.pending)
+	sent, slots, erased := maps.Clone(s.pending), maps.Clone(s.slots), maps.Clone(s.erased)
 	s.mu.Unlock()
 	err := s.l.call("write live", func() error {
 		w := s.l.W
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		for k, v := range sent {
-			if old, ok := w.mu.live[k]; !ok || v.Version.Compare(old.Version) > 0 {
-				w.mu.live[k] = v
+			of := slots[k]
+			if old, ok := w.mu.live[k]; (!ok || v.Version.Compare(old.Version) > 0) && v.Version.Compare(w.mu.erased[of]) >= 0 {
+				w.mu.live[k], w.mu.slots[k] = v, of
 			}
+		}
+		for of, at := range erased {
+			w.erase(of, at)
 		}
 		return nil
 	})
@@ -78,7 +117,17 @@ func (s *LiveSink) flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.DeleteFunc(s.pending, func(k string, v LiveValue) bool { return sent[k] == v })
+	maps.DeleteFunc(s.erased, func(of erasure, at stream.Version) bool { return erased[of] == at })
 	return nil
+}
+
+// erase drops the older values of the slot, and those that come later. It must be called with the lock held.
+func (w *World) erase(of erasure, at stream.Version) {
+	if at.Compare(w.mu.erased[of]) <= 0 {
+		return
+	}
+	w.mu.erased[of] = at
+	maps.DeleteFunc(w.mu.live, func(k string, v LiveValue) bool { return w.mu.slots[k] == of && v.Version.Compare(at) < 0 })
 }
 
 // Refresh implements stream.RefreshingSink.

@@ -30,6 +30,8 @@ type World struct {
 		keys      map[string][]byte // by task
 		objects   map[string][]byte
 		live      map[string]LiveValue
+		slots     map[string]erasure // of live values that have one
+		erased    map[erasure]stream.Version
 		timeline  int64
 		past      []past               // before each of the last transactions
 		claimed   []*stream.Checkpoint // all that were won
@@ -59,7 +61,7 @@ func NewWorld() *World {
 	w.mu.rows, w.mu.byID = map[string]*stream.Checkpoint{}, map[string][]byte{}
 	w.mu.keys = map[string][]byte{}
 	w.mu.objects, w.mu.live = map[string][]byte{}, map[string]LiveValue{}
-	w.mu.logs = map[LogID][]stream.Message{}
+	w.mu.logs, w.mu.erased, w.mu.slots = map[LogID][]stream.Message{}, map[erasure]stream.Version{}, map[string]erasure{}
 	return w
 }
 
@@ -96,6 +98,7 @@ func (w *World) LoseLive() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.mu.live)
+	clear(w.mu.erased)
 }
 
 // Decisions returns the inserted decisions in the order of their ids.
