@@ -59,6 +59,7 @@ type Config struct {
 	Retention      time.Duration // 1 h: of objects that no row names any more
 	WatchEvery     time.Duration // 10 s: between looks at the rows
 	Lossless       bool          // no fail-over of Store loses a claim
+	Cache          Cache         // of snapshots; nil: none
 }
 
 // Runner runs the tasks of a worker: they come and go with the partitions that the source assigns.

@@ -19,6 +19,9 @@ func (c *committer) upload(ctx context.Context, e *capture) (*stream.Snapshot, *
 	if err := c.put(ctx, key, object); err != nil {
 		return nil, nil, err
 	}
+	if cache := c.t.deps.Cache; cache != nil {
+		cache.Put(next.slices[len(next.slices)-1].Hash, object)
+	}
 	return &stream.Snapshot{At: e.at, Slices: next.slices, Size: int64(len(e.state.data))}, next, nil
 }
 
@@ -77,22 +80,34 @@ func (t *task) inherited(ctx context.Context, i *stream.Inheritance) (*stream.St
 	return r, err
 }
 
+// Cache keeps copies of slices on this machine, by their hashes. It never fails: what it does not have is fetched. Implementations
+// are safe for concurrent use.
+type Cache interface {
+	// Get returns the copy, nil if there is none. It may be damaged.
+	Get(hash string) []byte
+	// Put keeps a copy of object, which is not changed afterwards.
+	Put(hash string, object []byte)
+	// Drop forgets a copy.
+	Drop(hash string)
+}
+
 // load gets the slices of a snapshot and checks them.
 func (t *task) load(ctx context.Context, named []stream.Slice) (*stream.StateReader, *layers, error) {
-	objects := make([][]byte, len(named))
-	for i, s := range named {
-		err := again(ctx, t.deps.Clock, t.log, "get snapshot", func(ctx context.Context) (err error) {
-			objects[i], err = t.deps.Objects.Get(ctx, s.Object)
-			return err
-		})
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, damaged(s, "it is missing, though the task's row names it")
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("get object %s: %w", s.Object, err)
-		}
+	began := t.deps.Clock.Now()
+	objects, fetched, err := t.gather(ctx, named, t.deps.Cache)
+	if err != nil {
+		return nil, nil, err
 	}
 	data, loaded, err := compose(named, objects)
+	if errors.Is(err, errDamaged) && t.deps.Cache != nil { // it may be the copies that are damaged
+		t.log.Warn("copies of a snapshot are damaged: fetching it", "task", t.id.String(), "error", err)
+		for _, s := range named {
+			t.deps.Cache.Drop(s.Hash)
+		}
+		if objects, fetched, err = t.gather(ctx, named, nil); err == nil {
+			data, loaded, err = compose(named, objects)
+		}
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -100,5 +115,36 @@ func (t *task) load(ctx context.Context, named []stream.Slice) (*stream.StateRea
 	if err != nil {
 		return nil, nil, damaged(named[len(named)-1], "%v", err)
 	}
+	if t.deps.Cache != nil {
+		for i, s := range named {
+			t.deps.Cache.Put(s.Hash, objects[i])
+		}
+	}
+	t.log.Info("snapshot loaded", "bytes", len(data), "slices", len(named), "fetched_bytes", fetched,
+		"seconds", t.deps.Clock.Now().Sub(began).Seconds())
 	return r, loaded, nil
+}
+
+// gather gets the objects of the slices, where there is a cache those that it has from there.
+func (t *task) gather(ctx context.Context, named []stream.Slice, cache Cache) (objects [][]byte, fetched int, err error) {
+	objects = make([][]byte, len(named))
+	for i, s := range named {
+		if cache != nil {
+			if objects[i] = cache.Get(s.Hash); objects[i] != nil {
+				continue
+			}
+		}
+		err := again(ctx, t.deps.Clock, t.log, "get snapshot", func(ctx context.Context) (err error) {
+			objects[i], err = t.deps.Objects.Get(ctx, s.Object)
+			return err
+		})
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, 0, damaged(s, "it is missing, though the task's row names it")
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("get object %s: %w", s.Object, err)
+		}
+		fetched += len(objects[i])
+	}
+	return objects, fetched, nil
 }

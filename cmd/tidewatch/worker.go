@@ -205,6 +205,9 @@ func (w *worker) openSource(ctx context.Context) error {
 		NewDeadLetters: w.newDeadLetters, NewInternal: w.newInternal, Retention: w.garbage,
 		Lossless: w.config.Postgres.Failover == config.LosslessFailover,
 	}
+	if err := w.openCache(&e); err != nil {
+		return err
+	}
 	plans := w.lineup().plans
 	topics := engine.NewRunner(e, plans).Topics()
 	k := kafka.Default()

@@ -81,6 +81,8 @@ type Objects struct {
 	AccessKeyFile string `yaml:"access_key_file" about:"File that holds the access key." example:"/etc/tidewatch/s3.access"`
 	SecretKey     string `yaml:"secret_key" about:"Secret of the access key." example:"…" secret:"all"`
 	SecretKeyFile string `yaml:"secret_key_file" about:"File that holds the secret key." example:"/etc/tidewatch/s3.secret"`
+	Cache         string `yaml:"cache" about:"Folder on a disk of the worker for copies of snapshots, so that it recovers without fetching them; left out, or where url is a folder: none." example:"/var/cache/tidewatch"`
+	CacheMiB      int64  `yaml:"cache_mib" about:"What the copies may take on the disk, in MiB; those that were not used for longest go first."`
 }
 
 // HTTP is what the product listens on.
@@ -101,6 +103,7 @@ func Default() Config {
 		Kafka:    Kafka{Brokers: []string{"127.0.0.1:9092"}, Group: "tidewatch"},
 		Redis:    Redis{URL: "redis://127.0.0.1:6379/0"},
 		Postgres: Postgres{DSN: "postgres://tidewatch@127.0.0.1:5432/tidewatch", Failover: LossyFailover},
+		Objects:  Objects{CacheMiB: 1024},
 		HTTP:     HTTP{Listen: "127.0.0.1:8080", Admin: "127.0.0.1:9090"},
 	}
 }

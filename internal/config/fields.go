@@ -40,7 +40,7 @@ func (f *Field) Type() string {
 		return "keys"
 	case f.kind == reflect.Slice:
 		return "list of texts"
-	case f.kind == reflect.Int16:
+	case f.kind == reflect.Int16 || f.kind == reflect.Int64:
 		return "whole number"
 	}
 	return "text"

@@ -57,6 +57,9 @@ func (c *Config) mistakes() []Mistake {
 	if (c.Objects.AccessKey == "") != (c.Objects.SecretKey == "") {
 		k.add("objects.access_key", "objects.access_key and objects.secret_key belong together: give both or neither")
 	}
+	if c.Objects.CacheMiB < 0 {
+		k.add("objects.cache_mib", "objects.cache_mib is %d: give the MiB that copies of snapshots may take, 1024 for a gibibyte", c.Objects.CacheMiB)
+	}
 	k.listenable("http.listen", c.HTTP.Listen, c.HTTP.Tokens)
 	k.listenable("http.admin", c.HTTP.Admin, c.HTTP.Tokens)
 	if _, port, err := net.SplitHostPort(c.HTTP.Listen); err == nil && c.HTTP.Listen == c.HTTP.Admin && port != "0" {
