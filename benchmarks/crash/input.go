@@ -19,7 +19,7 @@ type load struct {
 	partitions int32
 	hosts      int
 	bad        float64 // share of records that do not decode
-	wild       float64 // share of events from the future
+	wild       int     // each so many events one from the future, 0 for none: fewer than eight among a thousand records
 	hot        float64 // share of events of the first host
 	pauseAt    int     // event before which the producer calls pause; 0 never
 	pause      func(ctx context.Context) error
@@ -67,7 +67,7 @@ func (l *load) make(rng *rand.Rand, i int, base int64) event {
 		return e
 	case luck < l.bad+0.05: // late, sometimes too late
 		time -= rng.Int64N(60_000)
-	case luck < l.bad+0.05+l.wild && i > 100:
+	case l.wild > 0 && i%l.wild == l.wild-1:
 		time += 3_600_000 + rng.Int64N(3_600_000)
 	default:
 		time -= rng.Int64N(outOfOrder)

@@ -28,7 +28,7 @@ func scenarios() []scenario {
 		{name: "claim-reply-lost", row: "reply of a claim lost; claim delayed for minutes", short: 1, play: lostReplies},
 		{
 			name: "future-timestamp", row: "future timestamp, clock skew", play: crashes(allPoints, 6),
-			prepare: func(r *run) { r.load.wild = 0.002 },
+			prepare: func(r *run) { r.load.wild = 601 },
 		},
 		{name: "idle-partition", row: "idle partition, idle topic", short: 1, prepare: idle, play: crashes(controlPoints, 7)},
 		{name: "partitions-grow", row: "partition count grows while running", prepare: growing, play: crashes(allPoints, 7)},
