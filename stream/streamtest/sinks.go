@@ -12,9 +12,12 @@ import (
 )
 
 // Text renders the values of row i, for content that tests compare.
-func Text(b *stream.Batch, i int) string {
-	parts := make([]string, len(b.Cols))
-	for c := range b.Cols {
+func Text(b *stream.Batch, i int) string { return text(b, i, len(b.Cols)) }
+
+// text renders the first columns.
+func text(b *stream.Batch, i, columns int) string {
+	parts := make([]string, columns)
+	for c := range columns {
 		parts[c] = fmt.Sprint(b.Cols[c].Value(i))
 	}
 	return strings.Join(parts, " ")
@@ -64,7 +67,7 @@ func (s *LiveSink) OfGeneration(g int64) *LiveSink {
 func (s *LiveSink) Write(_ context.Context, b *stream.Batch) error {
 	s.mu.Lock()
 	for i := range b.Len() {
-		key := fmt.Sprintf("%s%s|%s", s.name, b.Window.Start, strings.Join(strings.Split(Text(b, i), " ")[:s.keys], " "))
+		key := fmt.Sprintf("%s%s|%s", s.name, b.Window.Start, text(b, i, s.keys))
 		s.pending[key] = LiveValue{b.Version, Text(b, i)}
 		if len(b.Slot) > 0 {
 			s.slots[key] = erasure{s.name, b.Window.Start, b.Slot[i]}

@@ -1,6 +1,7 @@
 package streamtest
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"math/rand/v2"
@@ -15,6 +16,9 @@ import (
 // Source is a fake source of a life that is assigned all partitions of its topics; the portions of a read change at
 // random. It is what engine.Runner needs.
 type Source struct {
+	// Most records are read at once; 7 if it is 0. Set before the first call.
+	Most int64
+
 	l       *Life
 	topics  map[string]int32 // partitions
 	release chan struct{}
@@ -57,7 +61,7 @@ func (s *Source) Assign(ctx context.Context, change func(gained, lost []stream.P
 func (s *Source) rows() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return 1 + s.rng.Int64N(7)
+	return 1 + s.rng.Int64N(cmp.Or(s.Most, 7))
 }
 
 // LogStart is 0.
