@@ -81,11 +81,12 @@ type AbsenceConfig struct {
 
 // WindowConfig describes a window.
 type WindowConfig struct {
-	Size     time.Duration
-	Every    time.Duration // from one window to the next
-	Lateness time.Duration
-	By       []string
-	Together []string // of By: groups that are equal in these have to be in one task; nil is all of By
+	Size      time.Duration
+	Every     time.Duration // from one window to the next
+	Lateness  time.Duration
+	By        []string
+	Together  []string // of By: groups that are equal in these have to be in one task; nil is all of By
+	MaxGroups int      // that a task keeps of one window; 0 is no limit
 	// Aggregates are the computed columns in order; Expr is a call such as avg(value).
 	Aggregates []Column
 	// Evidence adds columns that name the first and the last record of a row, for alerts. They follow the aggregates.

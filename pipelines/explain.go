@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tidewatch/tidewatch/engine"
+	"github.com/tidewatch/tidewatch/stream"
 )
 
 // Explain describes the plan of a spec in words: its stages and topics, the fields it reads, keys and state, epochs,
@@ -113,6 +114,9 @@ func (e *explainer) step(b *builder, stage string, i int) {
 	e.line(2, "step %s: %s", s.Name, e.stepText(s, stage))
 	if bytes, per := e.state(b, stage, i); per != "" {
 		e.line(3, "state about %d B %s", bytes, per)
+	}
+	if s.Kind == WindowStep && stage != mergeStage && s.Window.MaxGroups.IsSet() {
+		e.line(3, "%s", e.budgetText(b))
 	}
 }
 
@@ -224,17 +228,23 @@ func (e *explainer) state(b *builder, stage string, i int) (bytes int, per strin
 
 // cellBytes is what the aggregates of a group take.
 func (e *explainer) cellBytes(b *builder) int {
-	in, w := b.ins[e.l.window], e.l.windowConfig()
-	if b.c.CellBytes != nil {
-		if n, err := b.c.CellBytes(in, w); err == nil {
-			return n
-		}
-	}
-	partial, err := b.c.PartialSchema(in, w)
+	w := e.l.windowConfig()
+	n, err := b.c.cellBytes(b.ins[e.l.window], w)
 	if err != nil {
 		return aggregateWord * len(w.Aggregates)
 	}
-	return aggregateWord * (len(partial.Fields) - len(w.By))
+	return n
+}
+
+func (c *Components) cellBytes(in *stream.Schema, w WindowConfig) (int, error) {
+	if c.CellBytes != nil {
+		return c.CellBytes(in, w)
+	}
+	partial, err := c.PartialSchema(in, w)
+	if err != nil {
+		return 0, err
+	}
+	return aggregateWord * (len(partial.Fields) - len(w.By)), nil
 }
 
 func (e *explainer) outputs(b *builder, stage string) {

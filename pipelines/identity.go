@@ -38,6 +38,7 @@ type canonicalStep struct {
 	By      []string        `json:"by,omitempty"`
 	Size    int64           `json:"size,omitempty"`  // ns
 	Every   int64           `json:"every,omitempty"` // ns, where windows overlap
+	Most    int64           `json:"max_groups,omitempty"`
 	Within  int64           `json:"within,omitempty"`
 	Learn   int64           `json:"learn,omitempty"`
 	Forget  int64           `json:"forget,omitempty"`
@@ -104,6 +105,7 @@ func (l *layout) canonicalStep(s *laidStep) canonicalStep {
 		c.Columns = columnsOf(s.Project)
 	case WindowStep:
 		c.By, c.Size, c.Columns = values(s.Window.By), int64(s.Window.Size()), columnsOf(s.Window.Aggregates)
+		c.Most = s.Window.MaxGroups.Value
 		if s.Window.Hopping.IsSet() {
 			c.Every = int64(s.Window.Step())
 		}

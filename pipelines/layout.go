@@ -69,6 +69,7 @@ func (l *layout) rekeyed() bool { return l.window >= 0 && !l.keyed }
 func (l *layout) windowConfig() WindowConfig {
 	w := l.steps[l.window].Window
 	c := WindowConfig{Size: w.Size(), Every: w.Step(), Lateness: l.spec.Time.AllowedLateness.or(DefaultAllowedLateness), By: values(w.By)}
+	c.MaxGroups = int(w.MaxGroups.Value)
 	c.Aggregates, c.Evidence = columnsOf(w.Aggregates), l.hasAlerts()
 	if i := l.first(); i >= 0 {
 		c.Together = []string{}

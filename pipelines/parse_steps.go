@@ -116,6 +116,10 @@ func (r *reader) window(n ast.Node) *Window {
 	if v := m.need("aggregate", "what to compute, for example {samples: count()}"); v != nil {
 		w.Aggregates = r.computed(v, "`aggregate`")
 	}
+	w.MaxGroups = r.number(m.get("max_groups"), "`max_groups`", 1, maxGroups)
+	if v := m.get("memory"); v != nil {
+		w.Memory = r.size(v, "`memory`")
+	}
 	if v := m.get("unit"); v != nil {
 		r.unit(w, v)
 	}

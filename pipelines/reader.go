@@ -3,6 +3,7 @@ package pipelines
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -309,6 +310,25 @@ func (r *reader) number(n ast.Node, what string, low, high int64) Number {
 		return Number{}
 	}
 	return Number{v, posOf(n)}
+}
+
+// size reads bytes: a whole number of KiB, MiB or GiB.
+func (r *reader) size(n ast.Node, what string) Number {
+	t := r.text(n, what, true)
+	if !t.IsSet() {
+		return Number{}
+	}
+	for i, unit := range []string{"KiB", "MiB", "GiB"} {
+		digits, ok := strings.CutSuffix(t.Value, unit)
+		if !ok {
+			continue
+		}
+		if v, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 32); err == nil && v > 0 {
+			return Number{v << (10 * (i + 1)), t.At}
+		}
+	}
+	r.report(t.At, t.width(), "%s is a whole number of KiB, MiB or GiB, such as 256MiB", what)
+	return Number{}
 }
 
 func wholeNumber(v any) (int64, bool) {

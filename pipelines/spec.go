@@ -111,6 +111,8 @@ type Window struct {
 	Every      Duration
 	By         []Text
 	Aggregates []Computed
+	MaxGroups  Number       // that a task keeps of one window; not set: no limit
+	Memory     Number       // bytes that the groups of a task may take by the estimate; not set: nothing is checked
 	Unit       Text         // of what is measured; "" is that of the events
 	Units      []ColumnUnit // of single columns instead
 }

@@ -232,6 +232,7 @@ func (k *checker) windowStep(s *laidStep) {
 		return
 	}
 	s.out = out
+	k.budget(s)
 }
 
 // keys finds out whether each group of the window is in one partition.

@@ -93,7 +93,7 @@ func checkAggregate(in *stream.Schema, a pipelines.Column) error {
 
 // windowConfig is what the window package calls a window.
 func windowConfig(c pipelines.WindowConfig) (*window.Config, error) {
-	w := &window.Config{Size: c.Size, Every: c.Every, Lateness: c.Lateness, By: c.By, Together: c.Together, Evidence: c.Evidence, Partition: c.Partition}
+	w := &window.Config{Size: c.Size, Every: c.Every, Lateness: c.Lateness, By: c.By, Together: c.Together, MaxGroups: c.MaxGroups, Evidence: c.Evidence, Partition: c.Partition}
 	for _, a := range c.Aggregates {
 		spec, err := aggregate.Parse(a.Expr)
 		if err != nil {

@@ -20,6 +20,7 @@ func anyConfig(rng *rand.Rand) *window.Config {
 		Every:      time.Duration([]int{0, 0, 10, 5, 2}[rng.IntN(5)]) * time.Second,
 		Lateness:   time.Duration([]int{0, 5, 10, 25}[rng.IntN(4)]) * time.Second,
 		By:         [][]string{{"host"}, {"host", "port"}, {"port"}, nil}[rng.IntN(4)],
+		MaxGroups:  max(rng.IntN(8)-3, 0),
 		Evidence:   rng.IntN(2) == 0,
 		Aggregates: everyFunction(),
 	}

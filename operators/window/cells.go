@@ -16,6 +16,8 @@ type folder struct {
 	// touch notes in a pane that the cells of the groups have changed.
 	touch func(p *pane, groups, cells []uint32)
 
+	most     int   // groups of a window; 0: no limit
+	overflow int64 // rows counted in the other group, since the start
 	admitted admitted
 	spans    []span   // of the row being admitted
 	cells    []uint32 // of the rows being folded
@@ -32,6 +34,7 @@ func newFolder(cfg *Config, in *stream.Schema) (folder, error) {
 		return folder{}, err
 	}
 	f := folder{layout: l, panes: newPanes(), groups: groups, late: stream.NewBatch(in)}
+	f.most = cfg.MaxGroups
 	f.admitted, f.cells, f.cellAt = newAdmitted(), make([]uint32, portion), make([]uint32, portion)
 	return f, nil
 }
@@ -46,7 +49,11 @@ func (f *folder) Process(b *stream.Batch, out stream.Emitter) error {
 	step := portion / f.overlap()
 	for lo := 0; lo < b.Len(); lo += step {
 		revised += f.admit(b, lo, min(lo+step, b.Len()))
-		f.groups.Resolve(b, f.by, f.admitted.rows, f.admitted.ids)
+		if f.crowded() {
+			f.resolveCrowded(b)
+		} else {
+			f.groups.Resolve(b, f.by, f.admitted.rows, f.admitted.ids)
+		}
 		f.admitted.byPane(func(p *pane, rows []int32, ids []uint32) { f.fold(p, b, rows, ids) })
 	}
 	if revised > 0 {

@@ -21,6 +21,7 @@ type Config struct {
 	By         []string         // group columns; none means one group of everything
 	Together   []string         // of By: groups that are equal in these have one slot, and so one Merge; nil is all of By
 	Aggregates []aggregate.Spec // at least one
+	MaxGroups  int              // that a task keeps of one window; rows of later ones are counted in the group OtherGroup. 0: no limit
 	Evidence   bool             // rows tell the first and the last record that they count
 	// Partition is the number of the source partition, for the evidence of a Tumbling. The others need none: a Merge knows
 	// the partition of each partial.
@@ -47,6 +48,9 @@ func (c *Config) Validate() error {
 	}
 	if len(c.By) > table.MaxColumns {
 		faults = append(faults, fmt.Sprintf("it groups by %d columns, at most %d are possible", len(c.By), table.MaxColumns))
+	}
+	if c.MaxGroups < 0 {
+		faults = append(faults, fmt.Sprintf("at most %d groups are allowed, it must not be below 0", c.MaxGroups))
 	}
 	if len(c.Aggregates) == 0 {
 		faults = append(faults, "it has no aggregate; count() is the least")

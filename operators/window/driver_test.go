@@ -30,6 +30,16 @@ type event struct {
 	host   *string
 	port   *int64
 	value  *float64
+	other  bool // of a group that found no room
+}
+
+// group is an event with the labels of the event's group.
+func (e *event) group() *event {
+	if !e.other {
+		return e
+	}
+	text := window.OtherGroup
+	return &event{host: &text}
 }
 
 // step of a script: an event, or an Advance.

@@ -82,6 +82,11 @@ func (o *oracle) into(start stream.Time, e *event) bool {
 		o.windows[start], o.all[start] = w, w
 	}
 	key := o.key(e)
+	if _, has := w.groups[key]; !has && o.cfg.MaxGroups > 0 && len(w.groups) >= o.cfg.MaxGroups {
+		moved := *e
+		moved.other, e = true, &moved
+		key = o.key(e)
+	}
 	w.groups[key] = append(w.groups[key], e)
 	if w.closed {
 		w.revised[stream.SlotOf([]byte(key))] = true
@@ -92,7 +97,7 @@ func (o *oracle) into(start stream.Time, e *event) bool {
 // key is the canonical key of the event's group.
 func (o *oracle) key(e *event) string {
 	b := stream.NewBatch(eventSchema)
-	appendEvent(b, e)
+	appendEvent(b, e.group())
 	var cols []int
 	for _, name := range o.cfg.By {
 		cols = append(cols, eventSchema.Index(name))
@@ -154,7 +159,7 @@ func (o *oracle) row(sources [][]*event, partitions []int) string {
 	var parts []string
 	for _, name := range o.cfg.By {
 		b := stream.NewBatch(eventSchema)
-		appendEvent(b, first)
+		appendEvent(b, first.group())
 		parts = append(parts, fmt.Sprint(b.Col(name).Value(0)))
 	}
 	parts = append(parts, values(sources)...)

@@ -22,6 +22,7 @@ func newTumbling(t interface{ Fatal(...any) }, cfg *window.Config) *window.Tumbl
 func TestTumbling(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := drawConfig(t)
+		cfg.MaxGroups = rapid.SampledFrom([]int{0, 1, 2, 3}).Draw(t, "most groups")
 		fresh := func() operator { return newTumbling(t, cfg) }
 		s := drawScript(t, fresh().Grids())
 		want := newOracle(cfg)
