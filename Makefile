@@ -157,6 +157,10 @@ EPOCH ?= 200ms
 show-alert-latency: build tools ## from the end of a window to the alert in Postgres, at a fixed rate, and no alert but those: RATE= EPOCH=
 	@$(SHOW) alert-latency -rate $(RATE) -epoch $(EPOCH)
 
+.PHONY: show-recovery
+show-recovery: build tools ## kill -9 to lag zero with many live groups, with and without copies of snapshots: GROUPS= LIMIT=
+	@$(SHOW) recovery -groups $(or $(GROUPS),1000000) -limit $(or $(LIMIT),0)
+
 .PHONY: show-cloudtrail
 show-cloudtrail: build tools ## real CloudTrail records, live and by replay: equal answers
 	@$(SHOW) cloudtrail
