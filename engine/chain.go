@@ -207,6 +207,16 @@ func (c *chain) size() (bytes, groups int64) {
 	return bytes, groups
 }
 
+// limits is what the operators tell of their limit of groups; there is one window in a chain.
+func (c *chain) limits() (l GroupLimit) {
+	for _, s := range c.steps {
+		if op, ok := s.Operator.(stream.Limited); ok {
+			l.Most, l.Groups, l.Overflow = op.Limits()
+		}
+	}
+	return l
+}
+
 // held is the memory of the rows that sinks keep until a file is finished.
 func (c *chain) held() (bytes int64) {
 	for _, o := range c.outputs {

@@ -53,11 +53,19 @@ type TaskStatus struct {
 	Events     int64
 	StateBytes int64 // memory of the operators' state
 	Groups     int64
+	Limit      GroupLimit
 	Snapshot   SnapshotStatus
 	Skew       []ProducerSkew    // of the producers whose clocks differ most; it is never changed
 	Outputs    map[string]string // troubles by output, "" if none
 	Parked     map[string]int64  // rows by output that its server refused since the task started here; it is never changed
 	Durations  map[string]Duration
+}
+
+// GroupLimit tells how near the groups of a window are to what the pipeline allows.
+type GroupLimit struct {
+	Most     int64 // groups of a window; 0: no limit
+	Groups   int64 // of the fullest window now
+	Overflow int64 // rows that were counted in the other group, since the task started
 }
 
 // SnapshotStatus tells of the newest snapshot.
@@ -143,7 +151,7 @@ func (t *task) show(now time.Time) {
 	n.At, n.First, n.End, n.Lag, n.LagTime = l.at, l.first, t.end, lag, lagTime
 	n.Mark, n.RecordMark, n.Ledger, n.Events = mark, record, l.chain.ledger(), l.chain.events
 	n.Gaps = l.gaps
-	n.Skew = t.skew
+	n.Skew, n.Limit = t.skew, l.chain.limits()
 	n.StateBytes, n.Groups, n.Snapshot = bytes, groups, SnapshotStatus{At: t.snapshotAt, Bytes: s.stateBytes.Load()}
 }
 

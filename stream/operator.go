@@ -68,4 +68,9 @@ type (
 	}
 	// Sized operators tell the bytes of memory that their state takes, and the live groups.
 	Sized interface{ Size() (bytes, groups int64) }
+	// Limited operators bound the groups of a window: how many may be in one, are in the fullest now, and how many rows were
+	// counted in the other group since the start. There is no limit if most is 0.
+	Limited interface {
+		Limits() (most, groups, overflow int64)
+	}
 )

@@ -61,7 +61,7 @@ Kafka, Postgres, Redis, its content, the object store: one time series for each.
 func everything() engine.TaskStatus {
 	return engine.TaskStatus{
 		Task: stream.TaskID{Stage: "main", Partition: stream.Partition{Topic: "metrics"}}, At: stream.Version{Offset: 1},
-		Outputs: map[string]string{"redis": ""}, Parked: map[string]int64{"redis": 1}, Durations: map[string]engine.Duration{"claim": {}},
+		Limit: engine.GroupLimit{Most: 1}, Outputs: map[string]string{"redis": ""}, Parked: map[string]int64{"redis": 1}, Durations: map[string]engine.Duration{"claim": {}},
 	}
 }
 

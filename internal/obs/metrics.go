@@ -51,6 +51,7 @@ func desc(name, unit, help string, more ...string) *prometheus.Desc {
 // descriptions of all metrics; docs/operate/metrics.md lists them.
 type descriptions struct {
 	fetched, lag, lagSeconds, watermark, complete, epoch, offset, state, groups, snapshot, ledger, difference, running, seconds, commits *prometheus.Desc
+	limit, fullest, overflow                                                                                                             *prometheus.Desc
 	output, parked, gaps, ahead, behind                                                                                                  *prometheus.Desc
 }
 
@@ -65,6 +66,9 @@ func describe() *descriptions {
 		offset:     desc("offset", "", "Next offset to read."),
 		state:      desc("state_bytes", "bytes", "Memory of the operators' state."),
 		groups:     desc("groups", "", "Live groups of the operators."),
+		limit:      desc("window_groups_limit", "", "Groups that a window may have by max_groups; absent without a limit."),
+		fullest:    desc("window_groups", "", "Groups of the fullest window; absent without a limit."),
+		overflow:   desc("overflow_rows_total", "rows", "Rows of groups that found no room in a window, counted in the other group; absent without a limit."),
 		snapshot:   desc("snapshot_bytes", "bytes", "Size of the newest snapshot."),
 		ledger:     desc("ledger_offsets_total", "offsets", "Offsets by what became of them.", "bucket"),
 		gaps:       desc("ledger_gap_offsets_total", "offsets", "Offsets of the ledger's bucket gap by kind: marker (it ends a transaction), aborted, absent (compacted).", "kind"),
@@ -83,7 +87,7 @@ func describe() *descriptions {
 func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	d := describe()
 	for _, each := range []*prometheus.Desc{
-		d.fetched, d.lag, d.lagSeconds, d.watermark, d.complete, d.epoch, d.offset, d.state, d.groups, d.snapshot, d.ledger,
+		d.fetched, d.lag, d.lagSeconds, d.watermark, d.complete, d.epoch, d.offset, d.state, d.groups, d.limit, d.fullest, d.overflow, d.snapshot, d.ledger,
 		d.difference, d.running, d.seconds, d.commits, d.ahead, d.behind, d.output,
 		d.parked, d.gaps,
 	} {
@@ -123,6 +127,11 @@ func (m *Metrics) collect(d *descriptions, s *engine.TaskStatus, out chan<- prom
 	send(d.offset, prometheus.GaugeValue, float64(s.At.Offset))
 	send(d.state, prometheus.GaugeValue, float64(s.StateBytes))
 	send(d.groups, prometheus.GaugeValue, float64(s.Groups))
+	if s.Limit.Most > 0 {
+		send(d.limit, prometheus.GaugeValue, float64(s.Limit.Most))
+		send(d.fullest, prometheus.GaugeValue, float64(s.Limit.Groups))
+		send(d.overflow, prometheus.CounterValue, float64(s.Limit.Overflow))
+	}
 	send(d.snapshot, prometheus.GaugeValue, float64(s.Snapshot.Bytes))
 	for b, n := range s.Ledger {
 		send(d.ledger, prometheus.CounterValue, float64(n), stream.Bucket(b).String())
