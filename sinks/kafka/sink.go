@@ -38,7 +38,7 @@ func (c *Client) NewSink(task stream.TaskID, topic string) *Sink {
 func (s *Sink) Write(ctx context.Context, b *stream.Batch) error {
 	for i := range b.Len() {
 		name := s.names.name(b, i)
-		rec := Record{Topic: s.topic, Partition: -1, Value: appendRow(nil, b, i), Headers: name.headers(s.task)}
+		rec := Record{Topic: s.topic, Partition: -1, Value: jsonRow(b, i), Headers: name.headers(s.task)}
 		if err := s.w.Append(ctx, rec); err != nil {
 			return err
 		}
@@ -103,12 +103,12 @@ func (n *rowName) version() stream.Version {
 // isEvent says that the rows have event columns; the others belong to a window.
 func isEvent(b *stream.Batch) bool { return b.Phase == stream.Event || b.Phase == stream.Late }
 
-// appendRow appends the row as a JSON object; a window's bounds come first.
-func appendRow(dst []byte, b *stream.Batch, i int) []byte {
+// jsonRow is the row as a JSON object; a window's bounds come first.
+func jsonRow(b *stream.Batch, i int) []byte {
 	if isEvent(b) {
-		return schemas.AppendJSON(dst, b, i)
+		return schemas.AppendJSON(nil, b, i)
 	}
-	dst = append(b.Window.Start.Go().AppendFormat(append(dst, `{"time":"`...), time.RFC3339Nano), `","window_end":"`...)
+	dst := append(b.Window.Start.Go().AppendFormat([]byte(`{"time":"`), time.RFC3339Nano), `","window_end":"`...)
 	dst = append(b.Window.End.Go().AppendFormat(dst, time.RFC3339Nano), '"')
 	at := len(dst)
 	dst = schemas.AppendJSON(dst, b, i)

@@ -140,7 +140,7 @@ func TestNamesDoNotDependOnTheRun(t *testing.T) {
 func TestRowsWithoutColumns(t *testing.T) {
 	b := rows(stream.Closed, stream.Version{}, "")
 	b.Schema, b.Cols = &stream.Schema{}, nil
-	if got, want := string(appendRow(nil, b, 0)), `{"time":"2026-11-24T05:00:00Z","window_end":"2026-11-24T05:00:10Z"}`; got != want {
+	if got, want := string(jsonRow(b, 0)), `{"time":"2026-11-24T05:00:00Z","window_end":"2026-11-24T05:00:10Z"}`; got != want {
 		t.Fatalf("%s, want %s", got, want)
 	}
 }

@@ -95,7 +95,7 @@ func (s *TransactionSink) Write(ctx context.Context, b *stream.Batch) error {
 		return err
 	}
 	for i := range b.Len() {
-		r := row{rowName: s.names.name(b, i), value: appendRow(nil, b, i)}
+		r := row{rowName: s.names.name(b, i), value: jsonRow(b, i)}
 		if v := r.version(); v.Compare(s.held.last.Version) < 0 {
 			return fmt.Errorf("hold row for topic %s: version %v follows %v", s.config.Topic, v, s.held.last.Version)
 		}
