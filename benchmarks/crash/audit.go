@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // The outputs of a task follow from the log, so a breach of the protocol may leave them right by luck. The audit looks at the
@@ -193,10 +194,11 @@ type progressed struct {
 
 // marks asks of every mark in an internal topic that a claim stood at it before it was written.
 func (r *run) marks(ctx context.Context, v *verdict, history []*version) error {
-	reached := map[progressed]time.Time{}
+	reached, ours := map[progressed]time.Time{}, map[string]bool{}
 	for _, h := range history {
 		part := strings.Split(h.task, "/")
 		_, version, _ := strings.Cut(part[0], "@")
+		ours[version] = true
 		p := progressed{version, part[len(part)-1], uint64(h.said.At.Offset), h.said.At.Step}
 		if _, ok := reached[p]; !ok && part[1] == "fold" {
 			reached[p] = h.at
@@ -207,8 +209,8 @@ func (r *run) marks(ctx context.Context, v *verdict, history []*version) error {
 		return fmt.Errorf("list topics: %w", err)
 	}
 	for _, topic := range topics.Names() {
-		version, ours := strings.CutPrefix(topic, "tidewatch.plain.fold.")
-		if !ours {
+		version, internal := strings.CutPrefix(topic, "tidewatch.plain.fold.")
+		if !internal || !ours[version] {
 			continue
 		}
 		records, err := readTopic(ctx, r.lab.Kafka.Brokers(), topic)
@@ -216,16 +218,20 @@ func (r *run) marks(ctx context.Context, v *verdict, history []*version) error {
 			return err
 		}
 		for _, rec := range records {
-			p, ok := markOf(rec.Value)
-			if p.version = version; !ok || p.offset == 0 {
-				continue
-			}
-			if at, ok := reached[p]; !ok || rec.Timestamp.Add(time.Millisecond).Before(at) {
-				v.say(&v.Wrong, "audit: the mark of partition %s at offset %d, step %d left at %s, its claim is of %s", p.partition, p.offset, p.step, rec.Timestamp, at)
-			}
+			judgeMark(v, version, rec, reached)
 		}
 	}
 	return nil
+}
+
+func judgeMark(v *verdict, version string, rec *kgo.Record, reached map[progressed]time.Time) {
+	p, ok := markOf(rec.Value)
+	if p.version = version; !ok || p.offset == 0 {
+		return
+	}
+	if at, ok := reached[p]; !ok || rec.Timestamp.Add(time.Millisecond).Before(at) {
+		v.say(&v.Wrong, "audit: the mark of partition %s at offset %d, step %d left at %s, its claim is of %s", p.partition, p.offset, p.step, rec.Timestamp, at)
+	}
 }
 
 // markOf reads a record of progress: 'M', a format, and numbers (engine/rekey).

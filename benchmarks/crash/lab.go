@@ -26,9 +26,10 @@ var keyedPipeline string
 // lab is the servers that all runs use, one run after the other.
 type lab struct {
 	*bed.Servers
-	dir    string
-	binary string
-	runs   int
+	dir     string
+	binary  string
+	runs    int
+	hunting bool // a failed run is what is wanted, and cleans up like any other
 
 	kafka, redis, postgres, s3 *proxy // before the servers, for the workers alone
 }

@@ -145,11 +145,11 @@ func (l *lab) once(ctx context.Context, row *tally, seed uint64) error {
 			err = fmt.Errorf("not equal:\n  %s", strings.Join(v.Examples, "\n  "))
 		}
 	}
-	if err != nil {
+	if err != nil && !l.hunting {
 		r.bed.Leave() // what it has written stays, to be looked at
 		return err
 	}
-	return r.leave(ctx)
+	return errors.Join(err, r.leave(ctx))
 }
 
 func (r *run) all(ctx context.Context, s *scenario) (*verdict, error) {

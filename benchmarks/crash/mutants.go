@@ -26,7 +26,7 @@ type edit struct{ old, now string }
 
 // mutants breaks one rule each.
 func mutants() []mutant {
-	return slices.Concat(commitMutants(), otherMutants())
+	return slices.Concat(otherMutants(), commitMutants())
 }
 
 // commitMutants are about the steps of the commit.
@@ -63,7 +63,7 @@ func commitMutants() []mutant {
 			name: "control record before its claim", file: "engine/task.go", scenario: "idle-partition", tries: 4,
 			edits: []edit{
 				{"\t\treturn t.controlEpoch(ctx, tick)\n", "\t\tif err := t.lane.control(ctx, tick); err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn t.controlEpoch(ctx, tick)\n"},
-				{"\t\tif o.claimed.control != nil {\n\t\t\tif err := t.lane.control(ctx, o.claimed.control); err != nil {\n\t\t\t\treturn err\n\t\t\t}\n\t\t}\n", ""},
+				{"\t\t\tif err := t.lane.control(ctx, o.claimed.control); err != nil {\n\t\t\t\treturn err\n\t\t\t}\n", ""},
 			},
 		},
 	}
@@ -105,6 +105,7 @@ func (l *lab) mutate(ctx context.Context, o *options) (all []*caught, err error)
 	if err := copyProject(ctx, tree); err != nil {
 		return nil, err
 	}
+	l.hunting = true
 	list := mutants()
 	for i := range list {
 		m := &list[i]
@@ -112,10 +113,10 @@ func (l *lab) mutate(ctx context.Context, o *options) (all []*caught, err error)
 			continue
 		}
 		c := &caught{mutant: m}
-		all = append(all, c)
 		if err := l.hunt(ctx, tree, c, o.seed); err != nil {
 			return all, fmt.Errorf("mutant %q: %w", m.name, err)
 		}
+		all = append(all, c)
 		fmt.Printf("%-50s %-20s runs=%d caught: %s\n", m.name, m.scenario, c.runs, c.by)
 	}
 	for _, c := range all {
