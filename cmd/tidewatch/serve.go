@@ -40,6 +40,7 @@ func (a *app) serve(ctx context.Context, id string, roles []string) (err error) 
 		return err
 	}
 	w := &worker{config: c, id: id, roles: roles, log: a.log(slog.LevelInfo)}
+	limitMemory(w.log)
 	if err := w.open(ctx); err != nil {
 		return err
 	}
