@@ -32,7 +32,26 @@ func (f *File) checkPages(group, leaf int) error {
 	if group >= len(groups) || leaf >= len(groups[group].Columns) {
 		return errors.New("a row group lacks a column")
 	}
-	return checkPages(f.data, &groups[group].Columns[leaf].MetaData, groups[group].NumRows)
+	column := &groups[group].Columns[leaf].MetaData
+	if !f.ofType(leaf, column.Type) {
+		return errors.New("the footer says two types of a column: it is damaged")
+	}
+	return checkPages(f.data, column, groups[group].NumRows)
+}
+
+// ofType compares the type of a column chunk with that of the schema: the footer has no checksum, but it says this twice, and a
+// wrong one would give wrong values.
+func (f *File) ofType(leaf int, want format.Type) bool {
+	for _, e := range f.file.Metadata().Schema {
+		if !e.Type.Valid {
+			continue // a group of columns
+		}
+		if leaf == 0 {
+			return e.Type.V == want
+		}
+		leaf--
+	}
+	return false
 }
 
 // checkPages compares the headers of a column chunk's pages with the file, before the library makes buffers of the sizes
