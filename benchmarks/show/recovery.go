@@ -103,24 +103,8 @@ func (r *recoveryRun) all(ctx context.Context) (*recoveryReport, error) {
 // killed waits until the snapshots hold everything, sends some more, kills the worker, and starts it again.
 func (r *recoveryRun) killed(ctx context.Context, w *bed.Worker) (*recovery, int64, error) {
 	wanted := []bed.Want{{Pipeline: "recovery", Stage: "main", Tasks: recoveryPartitions}}
-	for {
-		if _, err := r.c.Await(ctx, 10*time.Minute, wanted, func([]bed.Task) bool { return true }); err != nil {
-			return nil, 0, err
-		}
-		held, err := r.held(ctx)
-		if err != nil {
-			return nil, 0, err
-		}
-		if held == r.sent {
-			break
-		}
-		progress("the snapshots hold %d of %d records", held, r.sent)
-		if err := r.produce(ctx, 4); err != nil { // a task that reads nothing takes no snapshot
-			return nil, 0, err
-		}
-		if !sleepUntil(ctx, time.Now().Add(3*time.Second)) {
-			return nil, 0, ctx.Err()
-		}
+	if err := r.settle(ctx, wanted); err != nil {
+		return nil, 0, err
 	}
 	log, err := os.Stat(w.Log())
 	if err != nil {
@@ -153,6 +137,29 @@ func (r *recoveryRun) killed(ctx context.Context, w *bed.Worker) (*recovery, int
 	out.Seconds = math.Round(seconds*100) / 100
 	progress("%.2f s from kill to lag zero, %d bytes fetched", out.Seconds, out.Bytes)
 	return out, state, nil
+}
+
+// settle waits until everything is read and part of a snapshot.
+func (r *recoveryRun) settle(ctx context.Context, wanted []bed.Want) error {
+	if _, err := r.c.Await(ctx, 10*time.Minute, wanted, func([]bed.Task) bool { return true }); err != nil {
+		return err
+	}
+	for range 20 {
+		if err := r.produce(ctx, recoveryPartitions); err != nil { // a task that reads nothing takes no snapshot
+			return err
+		}
+		for range 12 { // longer than the interval of snapshots
+			if !sleepUntil(ctx, time.Now().Add(time.Second)) {
+				return ctx.Err()
+			}
+			held, err := r.held(ctx)
+			if err != nil || held == r.sent {
+				return err
+			}
+			progress("the snapshots hold %d of %d records", held, r.sent)
+		}
+	}
+	return errors.New("the snapshots never held everything")
 }
 
 // produce sends a record of each of n hosts, in turn.
