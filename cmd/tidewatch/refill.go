@@ -62,7 +62,7 @@ func (p *part) past() *part {
 		return nil
 	}
 	past := *p
-	past.config.Output, past.before = *p.config.Output.Before, true
+	past.config.Output, past.config.Generation, past.before = *p.config.Output.Before, 0, true
 	return &past
 }
 

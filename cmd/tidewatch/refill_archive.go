@@ -82,6 +82,9 @@ func (w *archiveWriter) sink(p stream.Partition) (*redis.Sink, error) {
 			continue
 		}
 		c.Task.Instance, c.Task.Partition, c.Output = w.output.Instance, p, *w.output
+		if w.output.Instance != part.config.Task.Instance {
+			c.Generation, c.Ended = 0, true
+		}
 		s, err := w.client.NewSink(c)
 		if err != nil {
 			return nil, err

@@ -197,7 +197,7 @@ func (s stores) openSink(c pipelines.SinkConfig, t engine.TaskContext) (stream.S
 // redisSink describes the Redis sink of a task.
 func redisSink(c pipelines.SinkConfig, t engine.TaskContext) redis.SinkConfig {
 	return redis.SinkConfig{
-		Task: t.Task, Partitions: t.Partitions, Output: *redisOutputOf(&c), Park: t.Park, Name: string(c.Kind) + "." + c.Output,
+		Task: t.Task, Partitions: t.Partitions, Generation: t.Generation, Output: *redisOutputOf(&c), Park: t.Park, Name: string(c.Kind) + "." + c.Output,
 	}
 }
 

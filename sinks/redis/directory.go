@@ -91,6 +91,9 @@ func noted(notes map[string]string, o *Output) (n int) {
 			continue
 		}
 		if strings.HasPrefix(note, filling) {
+			if strings.Contains(part, generationMark) {
+				continue // readers see the earlier generation, if it is there
+			}
 			return -1
 		}
 		n++

@@ -60,7 +60,8 @@ return change
 `
 
 // luaThrough notes who writes a partition, and raises its complete_through. KEYS: tasks, through, changes. ARGV: field and
-// value in tasks, field in through, mark (empty: none yet), life of the keys in s (0: for ever). Marks have 19 digits and
+// value in tasks, field in through, mark (empty: none yet), life of the keys in s (0: for ever), 'ended' to change no value in tasks, the
+// writer of generation 0, generation. An empty value changes none either, nor does that of a lower generation than before. Marks have 19 digits and
 // numbers in Lua 15, so they are compared as text, which has no leading zeros. It returns 1 if the writer was not known.
 const luaThrough = `
 local function lower(a, b)
@@ -71,7 +72,18 @@ local function lower(a, b)
   end
   return false
 end
-local unknown = redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+local unknown, field = 0, 'generation ' .. ARGV[7]
+local generation = tonumber(redis.call('HGET', KEYS[2], field) or '0')
+if generation < tonumber(ARGV[8]) and ARGV[2] ~= '' then
+  redis.call('HSET', KEYS[2], field, ARGV[8])
+end
+if generation > tonumber(ARGV[8]) then
+  -- an owner that was overtaken
+elseif ARGV[6] == 'ended' then
+  redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
+elseif ARGV[2] ~= '' then
+  unknown = redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+end
 if ARGV[4] ~= '' then
   local have = redis.call('HGET', KEYS[2], ARGV[3])
   if not have or lower(have, ARGV[4]) then redis.call('HSET', KEYS[2], ARGV[3], ARGV[4]) end

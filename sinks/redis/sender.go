@@ -38,7 +38,8 @@ type sender struct {
 	write      script
 	through    script
 	registered bool
-	cuts       int // in a row: Redis has closed the connection at one large block
+	asked      time.Time // to be registered, last
+	cuts       int       // in a row: Redis has closed the connection at one large block
 
 	mu struct {
 		sync.Mutex
@@ -98,31 +99,47 @@ func (d *sender) run(ctx context.Context) {
 	}
 }
 
-// rest is how long a report has to wait; whoever closes waits for none.
-func (d *sender) rest() time.Duration {
+// register makes the writer known. One of a raised generation asks again until everything is there.
+func (d *sender) register(ctx context.Context) error {
+	d.asked = d.s.client.clock.Now()
+	if err := d.report(ctx, stream.NoTime, true); err != nil {
+		return err
+	}
+	who, err := d.s.tasksValue(ctx)
+	d.registered = who != ""
+	return err
+}
+
+// registerEvery is the distance of two attempts to make the writer known.
+const registerEvery = time.Second
+
+// rest is how long something that is done so often has to wait; whoever closes waits for nothing.
+func (d *sender) rest(every time.Duration, last time.Time) time.Duration {
 	select {
 	case <-d.closing:
 		return 0
 	default:
-		return d.s.client.every - d.s.client.clock.Now().Sub(d.reported)
+		return every - d.s.client.clock.Now().Sub(last)
 	}
 }
 
-// later fires when a report that waits may leave.
+// later fires when something that waits may be done.
 func (d *sender) later() <-chan time.Time {
-	if d.mark == stream.NoTime {
-		return nil
+	switch {
+	case d.mark != stream.NoTime:
+		return d.s.client.clock.After(d.rest(d.s.client.every, d.reported))
+	case !d.registered:
+		return d.s.client.clock.After(d.rest(registerEvery, d.asked))
 	}
-	return d.s.client.clock.After(d.rest())
+	return nil
 }
 
 // step does one thing; what fails is done again by the next step.
 func (d *sender) step(ctx context.Context) (busy bool, err error) {
-	if !d.registered {
-		if err := d.report(ctx, stream.NoTime, true); err != nil {
+	if !d.registered && d.rest(registerEvery, d.asked) <= 0 {
+		if err := d.register(ctx); err != nil {
 			return false, err
 		}
-		d.registered = true
 	}
 	if len(d.blocks) == 0 {
 		d.blocks = d.s.queue.take(d.blocks, callBytes)
@@ -139,7 +156,7 @@ func (d *sender) step(ctx context.Context) (busy bool, err error) {
 	if newer, ok := d.s.progress.due(acknowledged); ok {
 		d.mark = max(d.mark, newer)
 	}
-	if d.mark == stream.NoTime || d.s.client.every > 0 && d.rest() > 0 {
+	if d.mark == stream.NoTime || d.s.client.every > 0 && d.rest(d.s.client.every, d.reported) > 0 {
 		return busy, nil
 	}
 	if err := d.report(ctx, d.mark, false); err != nil {
@@ -197,7 +214,14 @@ func (d *sender) report(ctx context.Context, through stream.Time, describe bool)
 		life = int64((keep + metaLife) / time.Second)
 	}
 	keys := []string{tasksKey(s.place), throughKey(s.place), changesKey(s.place)}
-	values := []any{partitionField(s.config.Task.Partition), s.tasksValue(), s.writer, text, life}
+	who, err := s.tasksValue(ctx)
+	if err != nil {
+		return err
+	}
+	values := []any{partitionField(s.config.Task.Partition), who, s.writer, text, life, "", writer(s.config.Task.Partition, 0), s.config.Generation}
+	if s.config.Ended {
+		values[5] = "ended"
+	}
 	unknown, err := goredis.NewScript(d.through.source).Run(ctx, s.client.rdb, keys, values...).Int()
 	if err != nil {
 		return failure("write complete_through to redis", err)

@@ -15,7 +15,10 @@ type SinkConfig struct {
 	Output     Output
 	Task       stream.TaskID
 	Partitions int32 // of the task's topic: complete_through is unknown until all have reported
-	Generation int64 // of the task: what is written under another one is not shown
+	// Generation of the task. What was written under an earlier one is shown until everything of this one is there.
+	Generation int64
+	// Ended says that the task is of a version of the pipeline that may have ended: a writer of its own is known before this one.
+	Ended bool
 	// MaxPending is how many bytes may be unacknowledged before Write blocks; 0 means 4 MiB.
 	MaxPending int
 	// Park takes the blocks of closed windows that Redis refuses for good; nil: they are tried for ever. Name is that of the
@@ -27,7 +30,16 @@ type SinkConfig struct {
 }
 
 // Part is the name under which it is noted that Redis has everything of this task and output.
-func (c *SinkConfig) Part() string { return c.Task.String() + " " + c.Output.Name }
+func (c *SinkConfig) Part() string {
+	task := c.Task.String()
+	if c.Generation > 0 {
+		task += generationMark + strconv.FormatInt(c.Generation, 10)
+	}
+	return task + " " + c.Output.Name
+}
+
+// generationMark stands in the name of a part before its generation; names of topics and pipelines have none.
+const generationMark = "#"
 
 const (
 	defaultPending  = 4 << 20
@@ -50,7 +62,10 @@ type Sink struct {
 	sender   *sender
 }
 
-var _ stream.Sink = (*Sink)(nil)
+var (
+	_ stream.Sink        = (*Sink)(nil)
+	_ stream.ErasingSink = (*Sink)(nil)
+)
 
 // NewSink returns the sink and starts its goroutine, which ends with Close. Redis may be away.
 func (c *Client) NewSink(config SinkConfig) (*Sink, error) {
@@ -143,6 +158,21 @@ func slotEnd(b *stream.Batch, lo int) int {
 	return hi
 }
 
+// Erase implements stream.ErasingSink.
+func (s *Sink) Erase(ctx context.Context, w stream.Window, at stream.Version, slots []uint8) error {
+	if s.expired(w) {
+		return nil
+	}
+	for _, slot := range slots {
+		tombstone := append(appendVersion(make([]byte, 0, versionSize+1), at), formRows|formTombstone)
+		if err := s.queue.put(ctx, block{at: place{w.Start, slot}, window: w, bytes: tombstone}); err != nil {
+			return fmt.Errorf("write %s to redis: %w", s.config.Output.Name, errors.Join(err, s.sender.state().Err))
+		}
+	}
+	signal(s.queue.wake)
+	return nil
+}
+
 // Stage implements stream.Sink. With a snapshot the work waits until Redis has everything that was written before. The
 // receipt carries the mark.
 func (s *Sink) Stage(e stream.Epoch) stream.Work {
@@ -223,7 +253,13 @@ func (s *Sink) Trouble() error {
 	return nil
 }
 
-// tasksValue is what the hash of tasks says about this task.
-func (s *Sink) tasksValue() string {
-	return s.writer + " " + strconv.Itoa(int(s.config.Partitions))
+// tasksValue is what the hash of tasks says about this task; "" while readers are to see what an earlier generation has written.
+func (s *Sink) tasksValue(ctx context.Context) (string, error) {
+	if s.config.Generation > 0 {
+		missing, err := s.client.Unfilled(ctx, []string{s.config.Part()})
+		if err != nil || len(missing) > 0 {
+			return "", err
+		}
+	}
+	return s.writer + " " + strconv.Itoa(int(s.config.Partitions)), nil
 }
