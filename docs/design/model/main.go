@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/tidewatch/tidewatch/docs/design/model/commit"
+	"github.com/tidewatch/tidewatch/docs/design/model/generations"
 	"github.com/tidewatch/tidewatch/docs/design/model/search"
 	"github.com/tidewatch/tidewatch/docs/design/model/stages"
+	"github.com/tidewatch/tidewatch/docs/design/model/together"
 	"github.com/tidewatch/tidewatch/internal/clock"
 )
 
@@ -103,6 +105,24 @@ func jobs() (list []job) {
 			return explore(b, stages.Small(m), stages.Wide(m), true)
 		}})
 	}
+	list = append(list, job{part: "generations", name: "fixed", why: design, run: func(b bounds) outcome {
+		return explore(b, generations.Small(nil), generations.Wide(nil), false)
+	}})
+	for i := range generations.Mutations {
+		m := &generations.Mutations[i]
+		list = append(list, job{part: "generations", name: m.Name, why: m.Why, mutated: true, run: func(b bounds) outcome {
+			return explore(b, generations.Small(m), generations.Wide(m), true)
+		}})
+	}
+	list = append(list, job{part: "together", name: "fixed", why: design, run: func(b bounds) outcome {
+		return explore(b, together.Small(nil), together.Wide(nil), false)
+	}})
+	for i := range together.Mutations {
+		m := &together.Mutations[i]
+		list = append(list, job{part: "together", name: m.Name, why: m.Why, mutated: true, run: func(b bounds) outcome {
+			return explore(b, together.Small(m), together.Wide(m), true)
+		}})
+	}
 	return list
 }
 
@@ -119,7 +139,7 @@ func main() {
 	for _, j := range jobs() {
 		switch {
 		case *list:
-			fmt.Fprintf(os.Stdout, "%-7s %-34s %s\n", j.part, j.name, j.why)
+			fmt.Fprintf(os.Stdout, "%-11s %-34s %s\n", j.part, j.name, j.why)
 		case *all, *mutation == "" && j.name == "fixed", *mutation != "" && j.name == *mutation:
 			chosen = append(chosen, j)
 		}
@@ -169,7 +189,7 @@ func report(w io.Writer, chosen []job, outcomes []outcome) (wrong, states int) {
 		if o.fault != "" {
 			result = o.fault
 		}
-		fmt.Fprintf(w, "%-5s %-7s %-34s %7d walks %9d steps %4.0f s  %s\n",
+		fmt.Fprintf(w, "%-5s %-11s %-34s %7d walks %9d steps %4.0f s  %s\n",
 			verdict, j.part, j.name, o.walks.Walks, o.walks.Steps, o.took.Seconds(), result)
 		for _, r := range o.breadth {
 			states += r.States
