@@ -281,7 +281,7 @@ func applied(ctx context.Context, r *run) error {
 		return err
 	}
 	apply := func(ctx context.Context) error {
-		sleepUntil(ctx, time.Now().Add(4*time.Second))
+		sleepUntil(ctx, time.Now().Add(3*time.Second))
 		file := filepath.Join(r.dir, "next.yaml")
 		text, err := os.ReadFile(filepath.Join(r.dir, "pipelines", "plain.yaml"))
 		if err != nil {
@@ -292,7 +292,11 @@ func applied(ctx context.Context, r *run) error {
 		}
 		for {
 			_, err = r.bed.Run(ctx, "pipeline", "apply", file, "--by", "crash", "--server", "http://"+r.bed.Workers[0].HTTP)
-			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "refused") {
+			if err == nil {
+				close(r.applied)
+				return nil
+			}
+			if ctx.Err() != nil || !strings.Contains(err.Error(), "refused") {
 				return err
 			}
 			sleepUntil(ctx, time.Now().Add(200*time.Millisecond))

@@ -77,7 +77,7 @@ func crash(ctx context.Context, args []string) error {
 	}
 	err = errors.Join(err, l.end())
 	if o.results != "" {
-		err = errors.Join(err, writeResults(ctx, &o, text, args))
+		err = errors.Join(err, writeResults(ctx, &o, text))
 	}
 	if err == nil && temporary {
 		return os.RemoveAll(o.dir)

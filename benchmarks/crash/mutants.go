@@ -74,7 +74,7 @@ func otherMutants() []mutant {
 	return []mutant{
 		{
 			name: "mark per batch", file: "engine/marks.go", scenario: "worker-crash", tries: 2,
-			edits: []edit{{"if mark = m.record(); mark >= until || !known {", "if now := m.record(); now >= until || !known {"}},
+			edits: []edit{{"\t\tif mark = m.record(); mark >= until || !known {\n\t\t\treturn i + 1\n\t\t}\n", "\t\t_, _ = known, until\n"}},
 		},
 		{
 			name: "decisions in arrival order", file: "operators/window/merge.go", scenario: "worker-crash", tries: 2,

@@ -78,15 +78,15 @@ const (
 )
 
 // writeResults writes the table into its part of the document.
-func writeResults(ctx context.Context, o *options, table string, args []string) error {
+func writeResults(ctx context.Context, o *options, table string) error {
 	before, err := os.ReadFile(o.results)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	text, bugs, _ := strings.Cut(string(before), mutantsPart)
 	_, runs, _ := strings.Cut(text, runsPart)
-	part := fmt.Sprintf("\nMachine: %s/%s, %d cores. Command: `crash %s`, at commit %s.\n\n%s",
-		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), strings.Join(args, " "), commit(ctx), table)
+	part := fmt.Sprintf("\nMachine: %s/%s, %d cores. Command: `%s`, at commit %s.\n\n%s",
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), o.again(), commit(ctx), table)
 	if o.mutants {
 		bugs = part
 	} else {
@@ -97,6 +97,21 @@ func writeResults(ctx context.Context, o *options, table string, args []string) 
 	}
 	return os.WriteFile(o.results, []byte("# What broke, and what came out\n\nWhat is promised: [docs/guarantees.md](../../docs/guarantees.md).\n\n"+
 		runsPart+runs+mutantsPart+bugs), 0o644) //nolint:gosec // documents are for everybody
+}
+
+// again is the command that does the same.
+func (o *options) again() string {
+	target, more := "crash", fmt.Sprintf(" SEED=%d RUNS=%d", o.seed, o.runs)
+	if o.mutants {
+		target, more = "crash-mutants", fmt.Sprintf(" SEED=%d", o.seed)
+	}
+	if o.only != "" {
+		more += " SCENARIO=" + o.only
+	}
+	if o.short {
+		more = " SHORT=1" + more
+	}
+	return "make " + target + more
 }
 
 func commit(ctx context.Context) string {

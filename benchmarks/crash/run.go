@@ -30,6 +30,7 @@ type run struct {
 	session            time.Duration // of the consumer group; 0 is the usual
 	lossy              bool          // PostgreSQL has lost claims whose files are visible
 	versions           bool          // two versions of the pipeline that re-keys have read the same events
+	applied            chan struct{} // closed when the second one is
 	loose              bool          // more than the log decides about alerts: idle ticks, or a cut
 
 	mu     sync.Mutex

@@ -50,7 +50,7 @@ func scenarios() []scenario {
 			name: "topic-recreated", row: "topic recreated or offsets truncated under the checkpoint", play: recreated, settled: true,
 			prepare: func(r *run) { r.load.over = 3 * time.Second },
 		},
-		{name: "new-version", row: "new pipeline version", short: 1, prepare: func(r *run) { r.loose, r.versions = true, true }, play: applied},
+		{name: "new-version", row: "new pipeline version", short: 1, prepare: versions, play: applied},
 	}
 }
 
@@ -74,6 +74,19 @@ func idle(r *run) {
 	r.load.pauseAt = r.load.events / 2
 	r.load.pause = func(ctx context.Context) error {
 		sleepUntil(ctx, time.Now().Add(4*time.Second))
+		return ctx.Err()
+	}
+}
+
+// versions lets half of the events come when the new version runs: the old one ends with them.
+func versions(r *run) {
+	r.loose, r.versions, r.applied = true, true, make(chan struct{})
+	r.load.pauseAt = r.load.events / 2
+	r.load.pause = func(ctx context.Context) error {
+		select {
+		case <-r.applied:
+		case <-ctx.Done():
+		}
 		return ctx.Err()
 	}
 }
