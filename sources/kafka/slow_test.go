@@ -14,6 +14,7 @@ import (
 // slow one finds everything when it goes on: from a fetch of its own.
 func TestSlowReaderHoldsNobodyBack(t *testing.T) {
 	onBoth(t, func(e *env) {
+		t := e.t
 		const records = 8 << 10
 		topic := e.topic(t, 1)
 		rng := rand.New(rand.NewPCG(1, 2))
