@@ -42,10 +42,10 @@ func fieldsOf(of reflect.Type, names map[string]bool) map[string]bool {
 	if of.Kind() != reflect.Struct {
 		return names
 	}
-	for i := range of.NumField() {
-		name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+	for f := range of.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		names[name] = true
-		fieldsOf(of.Field(i).Type, names)
+		fieldsOf(f.Type, names)
 	}
 	return names
 }
@@ -59,7 +59,7 @@ func sectionsOf(t *testing.T) (names []string) {
 		t.Fatal(err)
 	}
 	written := regexp.MustCompile(`w\.(?:Section|SnapshotTo)\(("?)([\w ]+)`)
-	for _, file := range strings.Fields(string(out)) {
+	for file := range strings.FieldsSeq(string(out)) {
 		source, err := os.ReadFile(filepath.Clean(file))
 		if err != nil {
 			t.Fatal(err)

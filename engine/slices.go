@@ -75,7 +75,7 @@ func (l *layers) add(s *state, key string) (object []byte, next *layers) {
 		}
 		blocks[i] = at
 	}
-	index := appendIndex(nil, blocks)
+	index := indexOf(blocks)
 	object = append(object, index...)
 	made := stream.Slice{Object: key, Size: int64(len(object)), Hash: indexHash(index)}
 	return object, &layers{slices: append(slices.Clip(below), made), blocks: blocks}
@@ -110,9 +110,8 @@ func missing(blocks []block, known map[[sha256.Size]byte]block) (bytes int) {
 	return bytes
 }
 
-// appendIndex appends the index and behind it its length.
-func appendIndex(dst []byte, blocks []block) []byte {
-	begin := len(dst)
+// indexOf is the index and behind it its length.
+func indexOf(blocks []block) (dst []byte) {
 	dst = binary.AppendUvarint(dst, uint64(len(blocks)))
 	for _, b := range blocks {
 		dst = binary.AppendUvarint(dst, uint64(b.slice))
@@ -120,7 +119,7 @@ func appendIndex(dst []byte, blocks []block) []byte {
 		dst = binary.AppendUvarint(dst, uint64(b.length))
 		dst = append(dst, b.hash[:]...)
 	}
-	return binary.LittleEndian.AppendUint32(dst, uint32(len(dst)-begin))
+	return binary.LittleEndian.AppendUint32(dst, uint32(len(dst)))
 }
 
 // indexHash is the hash of a slice: of its index, which holds the hashes of its blocks.
@@ -201,7 +200,7 @@ func damaged(s stream.Slice, format string, args ...any) error {
 	return fmt.Errorf("%w: object %s: %s", errDamaged, s.Object, fmt.Sprintf(format, args...))
 }
 
-// readIndex reads what appendIndex wrote, without the length.
+// readIndex reads what indexOf wrote, without the length.
 func readIndex(index []byte) ([]block, error) {
 	n, rest, ok := uvarint(index)
 	if !ok || n > len(index)/sha256.Size {

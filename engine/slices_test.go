@@ -147,7 +147,7 @@ func (l *layered) shorten(t *testing.T) {
 			}
 			index = append(index, b)
 		}
-		tail := appendIndex(nil, index)
+		tail := indexOf(index)
 		object = append(object, tail...)
 		l.objects[key] = object
 		names = append(names, stream.Slice{Object: key, Size: int64(len(object)), Hash: indexHash(tail)})
@@ -157,7 +157,7 @@ func (l *layered) shorten(t *testing.T) {
 
 // FuzzIndex: any bytes are an index or an error, and what is an index is written as it was, or shorter.
 func FuzzIndex(f *testing.F) {
-	index := appendIndex(nil, []block{{length: 5}, {slice: 1, offset: 300, length: 70000}})
+	index := indexOf([]block{{length: 5}, {slice: 1, offset: 300, length: 70000}})
 	f.Add(index[:len(index)-4])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, index []byte) {
@@ -165,7 +165,7 @@ func FuzzIndex(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again := appendIndex(nil, blocks)
+		again := indexOf(blocks)
 		if read, err := readIndex(again[:len(again)-4]); err != nil || !slices.Equal(read, blocks) {
 			t.Errorf("%v is read as %v, %v", blocks, read, err)
 		}

@@ -156,12 +156,12 @@ func hashOf(key []uint64) uint64 {
 }
 
 // insert returns the group with the key, which is made if there is none. The key holds own numbers of strings.
-func (g *Groups) insert(key []uint64, hash uint64) (id uint32, added bool) {
+func (g *Groups) insert(key []uint64, hash uint64) (id uint32) {
 	mask := uint64(len(g.slots) - 1)
 	i := hash >> g.shift
 	for ; g.slots[i] != 0; i = (i + 1) & mask {
 		if id := g.slots[i] - 1; equal(g.key(id), key) {
-			return id, false
+			return id
 		}
 	}
 	if n := len(g.free); n > 0 {
@@ -176,7 +176,7 @@ func (g *Groups) insert(key []uint64, hash uint64) (id uint32, added bool) {
 	if g.live++; 4*g.live > 3*len(g.slots) {
 		g.rebuild(2 * len(g.slots))
 	}
-	return id, true
+	return id
 }
 
 // Find is the group of one row of b, if there is one. It makes nothing.
@@ -221,7 +221,7 @@ func (g *Groups) Other(text string) uint32 {
 			key[0] |= 1 << i
 		}
 	}
-	id, _ := g.insert(key, hashOf(key))
+	id := g.insert(key, hashOf(key))
 	return id
 }
 
