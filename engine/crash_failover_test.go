@@ -85,9 +85,9 @@ func (f *failOvers) now() {
 }
 
 // surviving are the control records that no fail-over has lost.
-func (h *rekeyed) surviving() *claimedTicks {
+func (r *rekeyed) surviving() *claimedTicks {
 	c := &claimedTicks{}
-	for _, cp := range h.world.Claimed() {
+	for _, cp := range r.world.Claimed() {
 		c.see(cp)
 	}
 	return c

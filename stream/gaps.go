@@ -10,10 +10,9 @@ const (
 	GapAbsent  GapKind = iota // the log does not hold the offset
 	GapMarker                 // the marker that ends a transaction
 	GapAborted                // a record of a transaction that was aborted
-	gapKinds
 )
 
-var gapNames = [gapKinds]string{"absent", "marker", "aborted"}
+var gapNames = [...]string{"absent", "marker", "aborted"}
 
 // GapKinds lists all kinds.
 func GapKinds() []GapKind { return []GapKind{GapMarker, GapAborted, GapAbsent} }

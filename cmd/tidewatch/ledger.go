@@ -216,9 +216,9 @@ type ledgerStep struct {
 	Difference int64            `json:"difference"` // of this step
 }
 
-// stepOf is what has changed; nil if nothing was claimed.
+// stepOf is what has changed; nil if nothing was claimed, or if the task was not known before.
 func stepOf(before, now *ledgerRow) *ledgerStep {
-	if now.Epoch == before.Epoch {
+	if before == nil || now.Epoch == before.Epoch {
 		return nil
 	}
 	s := &ledgerStep{
@@ -253,14 +253,14 @@ func (a *app) watchLedger(ctx context.Context, f *ledgerFlags) error {
 			return err
 		}
 		for _, r := range rows {
-			if old := before[r.Task]; old != nil {
-				if s := stepOf(old, r); s != nil {
-					if err := lines.Encode(s); err != nil {
-						return fmt.Errorf("write ledger: %w", err)
-					}
-				}
-			}
+			s := stepOf(before[r.Task], r)
 			before[r.Task] = r
+			if s == nil {
+				continue
+			}
+			if err := lines.Encode(s); err != nil {
+				return fmt.Errorf("write ledger: %w", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

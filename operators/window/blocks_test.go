@@ -36,7 +36,7 @@ func BenchmarkBlocks(b *testing.B) {
 					fresh += size
 				}
 			}
-			for b.Loop() { //nolint:revive // what is measured is not time
+			for b.Loop() {
 			}
 			b.ReportMetric(float64(all)/1e6, "MB")
 			b.ReportMetric(100*float64(fresh)/float64(all), "%changed")
