@@ -16,6 +16,9 @@ const patience = 90 * time.Second
 // settle waits until everything is read and decided, and drains the workers: what they have not written then, they never will.
 func (r *run) settle(ctx context.Context) (err error) {
 	r.calm = time.Now()
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	go r.wake(ctx)
 	if r.log.plain, err = r.readLog(ctx, r.plain); err != nil {
 		return err
 	}
@@ -38,6 +41,15 @@ func (r *run) settle(ctx context.Context) (err error) {
 	}
 	r.caughtUp = time.Now()
 	return r.drain(ctx)
+}
+
+// wake wakes workers until ctx is done: one may reach the point at which it was to stop only after it was woken.
+func (r *run) wake(ctx context.Context) {
+	for sleepUntil(ctx, time.Now().Add(200*time.Millisecond)) {
+		for _, w := range r.bed.Workers {
+			w.Signal(syscall.SIGCONT)
+		}
+	}
 }
 
 func (r *run) await(ctx context.Context, wanted []bed.Want, mark time.Time) error {
