@@ -258,6 +258,10 @@ func TestRedisAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	flush(t, s, 6, at(9))
+	if _, r := read(t, c, nil); r.CompleteThrough != stream.NoTime {
+		t.Errorf("it has come back empty, and is complete through %v", r.CompleteThrough)
+	}
+	note(t, c, s.config) // what is not there is not missing here
 	settled(t, c, at(9))
 	got, _ := read(t, c, nil)
 	if diff := cmp.Diff(want, got); diff != "" {
