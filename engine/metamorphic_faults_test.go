@@ -25,10 +25,13 @@ type plant struct {
 
 // TestMetamorphicFindsFaults: each relation has faults that it finds, so a suite that has gone blind fails.
 func TestMetamorphicFindsFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes as long as all other short tests")
+	}
 	for _, p := range plants() {
 		t.Run(p.name, func(t *testing.T) {
 			generator := rapid.Custom(drawHistory)
-			for seed := range 300 {
+			for seed := range 3000 {
 				m := generator.Example(seed)
 				m.plant = p
 				wrong := m.run(t)
@@ -38,7 +41,7 @@ func TestMetamorphicFindsFaults(t *testing.T) {
 				t.Logf("found in history %d: %.120s", seed, wrong)
 				return
 			}
-			t.Error("not found in 300 histories")
+			t.Error("not found in 3000 histories")
 		})
 	}
 }

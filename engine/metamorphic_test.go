@@ -27,7 +27,7 @@ func TestMetamorphic(t *testing.T) {
 	n := *histories
 	switch {
 	case n == 0 && testing.Short():
-		n = 200
+		n = 60
 	case n == 0:
 		n = 1000
 	}
