@@ -234,18 +234,8 @@ func (p *poisoned) check() string {
 			live[key] = v.Content
 		}
 	}
-	if d := diff(live, want.live); d != "" {
-		return "live values: " + d
-	}
-	if d := diff(p.world.Visible(), want.files); d != "" {
-		return "files: " + d
-	}
-	decisions := map[string]string{}
-	for _, d := range p.world.Decisions() {
-		decisions[d.ID] = string(d.Body)
-	}
-	if d := diff(decisions, want.decisions); d != "" {
-		return "decisions: " + d
+	if d := p.differs(live, want); d != "" {
+		return d
 	}
 	if got := fmt.Sprint(rec.Ledger.Map()); got != want.ledger {
 		return fmt.Sprintf("ledger: %s, want %s", got, want.ledger)

@@ -178,23 +178,12 @@ func (r *rekeyed) check() string {
 			got[k] = v.Content
 		}
 	}
-	if d := diff(got, live); d != "" {
-		return "live values: " + d
-	}
-	if d := diff(r.world.Visible(), files); d != "" {
-		return "files: " + d
-	}
-	decided := map[string]string{}
 	for _, d := range r.world.Decisions() {
-		decided[d.ID] = string(d.Body)
 		if may, ok := perhaps[d.ID]; ok && r.idle > 0 {
 			decisions[d.ID] = may
 		}
 	}
-	if d := diff(decided, decisions); d != "" {
-		return "decisions: " + d
-	}
-	return ""
+	return r.differs(got, &oracle{live: live, files: files, decisions: decisions})
 }
 
 // slotOf is the slot of a group.

@@ -357,18 +357,5 @@ func (s *succeeding) check() string {
 			got[k] = v.Content
 		}
 	}
-	if d := diff(got, live); d != "" {
-		return "live values: " + d
-	}
-	if d := diff(s.world.Visible(), files); d != "" {
-		return "files: " + d
-	}
-	decided := map[string]string{}
-	for _, d := range s.world.Decisions() {
-		decided[d.ID] = string(d.Body)
-	}
-	if d := diff(decided, decisions); d != "" {
-		return "decisions: " + d
-	}
-	return ""
+	return s.differs(got, &oracle{live: live, files: files, decisions: decisions})
 }

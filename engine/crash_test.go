@@ -310,6 +310,18 @@ func (h *history) check() string {
 	for k, v := range h.world.Live() {
 		live[k] = v.Content
 	}
+	if d := h.differs(live, want); d != "" {
+		return d
+	}
+	row := h.world.Row(h.task)
+	if row == nil || !strings.Contains(string(row.Record), fmt.Sprintf(`"ledger":%s`, want.ledger)) {
+		return fmt.Sprintf("ledger: want %s in the row, it is %s", want.ledger, row.Record)
+	}
+	return ""
+}
+
+// differs compares live values, files and decisions.
+func (h *history) differs(live map[string]string, want *oracle) string {
 	if d := diff(live, want.live); d != "" {
 		return "live values: " + d
 	}
@@ -322,10 +334,6 @@ func (h *history) check() string {
 	}
 	if d := diff(decisions, want.decisions); d != "" {
 		return "decisions: " + d
-	}
-	row := h.world.Row(h.task)
-	if row == nil || !strings.Contains(string(row.Record), fmt.Sprintf(`"ledger":%s`, want.ledger)) {
-		return fmt.Sprintf("ledger: want %s in the row, it is %s", want.ledger, row.Record)
 	}
 	return ""
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,11 +13,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidewatch/tidewatch/benchmarks/bed"
-	"github.com/tidewatch/tidewatch/stream"
 )
 
 //go:embed pipelines/recovery.yaml
@@ -152,7 +149,7 @@ func (r *recoveryRun) settle(ctx context.Context, wanted []bed.Want) error {
 			if !sleepUntil(ctx, time.Now().Add(time.Second)) {
 				return ctx.Err()
 			}
-			held, err := r.held(ctx)
+			held, err := snapshotOffsets(ctx, r.c, "recovery@%")
 			if err != nil || held == r.sent {
 				return err
 			}
@@ -176,33 +173,6 @@ func (r *recoveryRun) produce(ctx context.Context, n int64) error {
 		r.sent++
 	}
 	return r.c.Client.Flush(ctx)
-}
-
-// held is how many records the newest snapshots cover.
-func (r *recoveryRun) held(ctx context.Context) (sum int64, err error) {
-	conn, err := pgx.Connect(ctx, r.c.Postgres.DSN("tidewatch"))
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close(ctx)
-	rows, err := conn.Query(ctx, "SELECT record FROM tidewatch.tidewatch_tasks WHERE task LIKE 'recovery@%'")
-	if err != nil {
-		return 0, err
-	}
-	records, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-	if err != nil {
-		return 0, err
-	}
-	for _, raw := range records {
-		var rec stream.Record
-		if len(raw) > 0 {
-			if err := json.Unmarshal(raw, &rec); err != nil {
-				return 0, err
-			}
-		}
-		sum += rec.Snapshot.At.Offset
-	}
-	return sum, nil
 }
 
 var loadedLine = regexp.MustCompile(`snapshot loaded.*pipeline"?[=:]"?recovery.*\bbytes"?[=:](\d+).*slices"?[=:](\d+).*fetched_bytes"?[=:](\d+).*seconds"?[=:]([\d.e-]+)`)

@@ -73,7 +73,7 @@ func (r *exactRun) killOnce(ctx context.Context) (*restartReport, error) {
 	w.Kill()
 	r.kills++
 	out := &restartReport{KilledAt: r.pauseAt}
-	if out.Snapshot, err = r.snapshots(ctx); err != nil {
+	if out.Snapshot, err = snapshotOffsets(ctx, r.c, "exact@%/fold/%"); err != nil {
 		return nil, err
 	}
 	out.Allowed = r.pauseAt - out.Snapshot + 100_000
@@ -99,14 +99,14 @@ func (r *exactRun) killOnce(ctx context.Context) (*restartReport, error) {
 	return out, nil
 }
 
-// snapshots adds up the offsets of the snapshots that the rows of the first stage name.
-func (r *exactRun) snapshots(ctx context.Context) (sum int64, err error) {
-	conn, err := pgx.Connect(ctx, r.c.Postgres.DSN("tidewatch"))
+// snapshotOffsets adds up the offsets of the snapshots that the rows of some tasks name.
+func snapshotOffsets(ctx context.Context, c *bed.Cluster, tasks string) (sum int64, err error) {
+	conn, err := pgx.Connect(ctx, c.Postgres.DSN("tidewatch"))
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close(ctx)
-	rows, err := conn.Query(ctx, "SELECT record FROM tidewatch.tidewatch_tasks WHERE task LIKE 'exact@%/fold/%'")
+	rows, err := conn.Query(ctx, "SELECT record FROM tidewatch.tidewatch_tasks WHERE task LIKE $1", tasks)
 	if err != nil {
 		return 0, err
 	}
@@ -116,7 +116,10 @@ func (r *exactRun) snapshots(ctx context.Context) (sum int64, err error) {
 	}
 	for _, raw := range records {
 		var rec stream.Record
-		if err := json.Unmarshal(raw, &rec); err != nil {
+		if len(raw) > 0 { // nothing is claimed yet
+			err = json.Unmarshal(raw, &rec)
+		}
+		if err != nil {
 			return 0, err
 		}
 		sum += rec.Snapshot.At.Offset
