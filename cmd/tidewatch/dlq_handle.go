@@ -42,7 +42,7 @@ func (a *app) dlqHandle(state string) *cobra.Command {
 	if state == sinkkafka.Dropped {
 		f.verb = "drop"
 		c.Use, c.Short = "drop [ID …]", "Mark dead letters as needed by nobody"
-		c.Long = "Marks all letters of open records, and of open parked rows, as dropped. They stay on their topic until its retention, and can be retried all the same.\n\n" + dlqID
+		c.Long = "Marks all letters of open records, and of open parked rows, as dropped.\nThey stay on their topic until its retention, and can be retried all the same.\n\n" + dlqID
 		c.Example = "  tidewatch dlq drop metrics/3/1042 --note \"a test of the new agent\"\n  tidewatch dlq drop --topic logs --reason invalid_json --until now-1d --dry-run"
 	}
 	f.filter.flags(c)
