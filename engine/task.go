@@ -197,8 +197,11 @@ func (t *task) bound(ctx context.Context) error {
 
 // patience is the interval to the next epoch. What somebody waits for is claimed after a tenth of it: a decision, and in front of
 // an internal topic the mark that leads to one. Windows end where epochs do, on round times, so that what follows from
-// their ends would else wait for almost a whole interval.
+// their ends would else wait for almost a whole interval. A task that catches up claims no more often: all of it is late.
 func (t *task) patience() time.Duration {
+	if t.lane.at.Offset < t.end {
+		return t.stage.Interval.Epoch
+	}
 	mark, _ := t.lane.marker.Marks()
 	crossed := t.stage.Internal != "" && t.lane.grids.Next(t.claimedMark) <= mark
 	if len(t.lane.chain.decisions) > 0 || crossed {
