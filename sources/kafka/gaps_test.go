@@ -59,6 +59,7 @@ func TestGapsAreToldApart(t *testing.T) {
 			kinds = append(kinds, kind)
 		}
 	}
+	watch := newSource(t, e.brokers, nil)
 	for i := range 12 {
 		write(plain, i%4)
 		note("record", i%4)
@@ -76,6 +77,7 @@ func TestGapsAreToldApart(t *testing.T) {
 			note("aborted", 1+i%3)
 		}
 		note("marker", 1)
+		awaitEnd(t, watch, partitionOf(t, watch, topic, 0), int64(len(kinds)))
 	}
 	end := int64(len(kinds))
 	for name, s := range map[string]*Source{
@@ -136,6 +138,20 @@ func TestCompactedGapsAreAbsent(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("the broker's cleaner has not run")
+		}
+	}
+}
+
+// awaitEnd waits until the log ends there: the broker answers before it has written the marker of a transaction.
+func awaitEnd(t *testing.T, s *Source, p stream.Partition, end int64) {
+	t.Helper()
+	for {
+		at, err := s.LogEnd(testContext(t), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at >= end {
+			return
 		}
 	}
 }
