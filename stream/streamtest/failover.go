@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
@@ -26,7 +27,7 @@ func (w *World) remember() {
 	if !w.Forgetful {
 		return
 	}
-	p := past{time.Now(), map[string]*stream.Checkpoint{}, slices.Clone(w.mu.decisions), maps.Clone(w.mu.byID), maps.Clone(w.mu.keys), len(w.mu.claimed)}
+	p := past{clock.System{}.Now(), map[string]*stream.Checkpoint{}, slices.Clone(w.mu.decisions), maps.Clone(w.mu.byID), maps.Clone(w.mu.keys), len(w.mu.claimed)}
 	for task, row := range w.mu.rows {
 		copied := *row
 		p.rows[task] = &copied
@@ -41,7 +42,7 @@ func (w *World) FailOver(lose int, within time.Duration) (lost int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mu.timeline++
-	oldest := time.Now().Add(-within)
+	oldest := clock.System{}.Now().Add(-within)
 	for lost < lose && lost < len(w.mu.past) && w.mu.past[len(w.mu.past)-1-lost].at.After(oldest) {
 		lost++
 	}
