@@ -128,15 +128,19 @@ show-exact: build tools ## kill workers all the time, compare with SQL: EVENTS= 
 
 RUNS ?= 1
 
+CRASH := $(GO) run ./benchmarks/crash
+# What both take: results are added to those in the log beside RESULTS, or in LOG.
+CRASH_FLAGS = -seed $(SEED) $(if $(SCENARIO),-scenario $(SCENARIO)) $(if $(RESULTS),-results $(RESULTS)) $(if $(LOG),-log $(LOG))
+
 .PHONY: crash
-crash: tools ## kill, pause and cut off real workers, compare with an oracle: SEED= RUNS= SCENARIO=; SHORT=1 takes five minutes
+crash: tools ## kill, pause and cut off real workers, compare with an oracle: SEED= RUNS= SCENARIO=, or MINUTES= SHARE=kills; SHORT=1 takes five minutes
 	$(GO) build -tags faults -o bin/tidewatch-faults ./cmd/tidewatch
-	@$(GO) run ./benchmarks/crash -seed $(SEED) $(if $(SHORT),-short,-runs $(RUNS)) $(if $(SCENARIO),-scenario $(SCENARIO)) $(if $(RESULTS),-results $(RESULTS))
+	@$(CRASH) $(CRASH_FLAGS) $(if $(SHORT),-short) $(if $(filter command line environment,$(origin MINUTES)),-minutes $(MINUTES),-runs $(RUNS)) $(if $(SHARE),-share $(SHARE))
 
 .PHONY: crash-mutants
 crash-mutants: tools ## plant bugs in a copy of the tree, and see each caught by its scenario of make crash: SCENARIO= RESULTS=
 	$(GO) build -tags faults -o bin/tidewatch-faults ./cmd/tidewatch
-	@$(GO) run ./benchmarks/crash -mutants -seed $(SEED) $(if $(SCENARIO),-scenario $(SCENARIO)) $(if $(RESULTS),-results $(RESULTS))
+	@$(CRASH) -mutants $(CRASH_FLAGS)
 
 .PHONY: show-restart
 show-restart: build tools ## a killed worker reads again only what came since its snapshot
@@ -164,6 +168,10 @@ show-recovery: build tools ## kill -9 to lag zero with many live groups, with an
 .PHONY: show-cloudtrail
 show-cloudtrail: build tools ## real CloudTrail records, live and by replay: equal answers
 	@$(SHOW) cloudtrail
+
+.PHONY: show-replay
+show-replay: build ## every shipped pipeline says by replay of the archive what it said live, under two minutes
+	@$(SHOW) replay
 
 .PHONY: show-foreign
 show-foreign: build tools ## a producer that is not ours: equal answers

@@ -29,21 +29,27 @@ type lab struct {
 	dir     string
 	binary  string
 	runs    int
-	hunting bool // a failed run is what is wanted, and cleans up like any other
+	last    string // folder of the last run
+	hunting bool   // a failed run is what is wanted, and cleans up like any other
 
 	kafka, redis, postgres, s3 *proxy // before the servers, for the workers alone
 }
 
-// openLab starts the servers. The broker and the stores forget nothing when they are killed.
+// openLab makes a lab of a product that is there.
 func openLab(ctx context.Context, dir, binary string) (*lab, error) {
 	path, err := bed.Product(binary)
 	if err != nil {
 		return nil, err
 	}
 	l := &lab{dir: dir, binary: path}
+	return l, l.start(ctx)
+}
+
+// start starts the servers. The broker and the stores forget nothing when they are killed.
+func (l *lab) start(ctx context.Context) (err error) {
 	for _, p := range []**proxy{&l.kafka, &l.redis, &l.postgres, &l.s3} {
 		if *p, err = newProxy(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	l.Servers, err = bed.StartServers(ctx, bed.Options{
@@ -53,13 +59,13 @@ func openLab(ctx context.Context, dir, binary string) (*lab, error) {
 		Postgres: testservers.PostgresOptions{Settings: map[string]string{"synchronous_commit": "on"}},
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l.kafka.lead(l.Kafka.Behind())
 	l.redis.lead(l.Redis.Address())
 	l.postgres.lead(l.Postgres.Address())
 	l.s3.lead(l.S3.Address())
-	return l, nil
+	return nil
 }
 
 // end stops everything.
@@ -75,6 +81,7 @@ func (l *lab) open(ctx context.Context, s *scenario, seed uint64) (r *run, err e
 	l.runs++
 	name := fmt.Sprintf("run%d", l.runs)
 	dir := filepath.Join(l.dir, name)
+	l.last = dir
 	if err := os.MkdirAll(filepath.Join(dir, "pipelines"), 0o700); err != nil {
 		return nil, err
 	}

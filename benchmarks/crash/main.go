@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
-	"time"
 )
 
 func main() { os.Exit(command()) }
@@ -29,10 +29,13 @@ func command() int {
 
 // options are the flags.
 type options struct {
-	binary, dir, only, results string
-	seed                       uint64
-	runs                       int
-	short, mutants             bool
+	binary, dir, only, results, log string
+	share                           string
+	seed                            uint64
+	runs                            int
+	minutes                         float64
+	short, mutants                  bool
+	commit                          string
 }
 
 func crash(ctx context.Context, args []string) error {
@@ -41,17 +44,30 @@ func crash(ctx context.Context, args []string) error {
 	f.StringVar(&o.binary, "binary", "bin/tidewatch-faults", "the product, built with the tag faults")
 	f.StringVar(&o.dir, "dir", "", "folder for files and logs; default a temporary one, removed when all is equal")
 	f.StringVar(&o.only, "scenario", "", "names of scenarios, with commas; default all")
-	f.StringVar(&o.results, "results", "", "Markdown file that takes the table")
+	f.StringVar(&o.results, "results", "", "Markdown file that takes the table of all that is in the log")
+	f.StringVar(&o.log, "log", "", "file of JSON lines that each run is appended to; default NAME-runs.jsonl or NAME-mutants.jsonl beside -results NAME.md")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the first run; the next ones count up")
 	f.IntVar(&o.runs, "runs", 1, "runs of each scenario")
+	f.Float64Var(&o.minutes, "minutes", 0, "play round after round for so long instead, with seeds that the log does not hold")
+	f.StringVar(&o.share, "share", shareEven, "kills: scenarios that kill most are played between any two others; even: all alike")
 	f.BoolVar(&o.short, "short", false, "the bounded form: some of the scenarios, once each")
 	f.BoolVar(&o.mutants, "mutants", false, "plant bugs instead, and see each caught by its scenario")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
+	if o.share != shareEven && o.share != shareKills {
+		return fmt.Errorf("-share %s: there are %s and %s", o.share, shareEven, shareKills)
+	}
 	chosen, err := choose(o.only)
 	if err != nil {
 		return err
+	}
+	if o.short {
+		chosen = slices.DeleteFunc(chosen, func(s scenario) bool { return !s.short })
+	}
+	o.commit = commit(ctx)
+	if name, ok := strings.CutSuffix(o.results, ".md"); ok && o.log == "" {
+		o.log = name + map[bool]string{false: "-runs.jsonl", true: "-mutants.jsonl"}[o.mutants]
 	}
 	temporary := o.dir == ""
 	if temporary {
@@ -61,28 +77,34 @@ func crash(ctx context.Context, args []string) error {
 	} else if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return err
 	}
+	if err := o.play(ctx, chosen); err != nil {
+		return err
+	}
+	if temporary {
+		return os.RemoveAll(o.dir)
+	}
+	return nil
+}
+
+// play does what the flags say, on servers of its own.
+func (o *options) play(ctx context.Context, chosen []scenario) (err error) {
 	l, err := openLab(ctx, o.dir, o.binary)
 	if err != nil {
 		return err
 	}
-	var text string
+	defer func() { err = errors.Join(err, l.end()) }()
 	if o.mutants {
-		var all []*caught
-		all, err = l.mutate(ctx, &o)
-		text = mutantsTable(all)
-	} else {
-		var rows []*tally
-		rows, err = l.all(ctx, chosen, &o)
-		text = runsTable(rows)
+		log, err := openHistory[caught](o.log)
+		if err != nil {
+			return err
+		}
+		return l.mutate(ctx, o, log)
 	}
-	err = errors.Join(err, l.end())
-	if o.results != "" {
-		err = errors.Join(err, writeResults(ctx, &o, text))
+	log, err := openHistory[outcome](o.log)
+	if err != nil {
+		return err
 	}
-	if err == nil && temporary {
-		return os.RemoveAll(o.dir)
-	}
-	return err
+	return l.all(ctx, chosen, o, log)
 }
 
 func choose(names string) (chosen []scenario, err error) {
@@ -106,63 +128,4 @@ func choose(names string) (chosen []scenario, err error) {
 		}
 	}
 	return chosen, nil
-}
-
-// all plays the scenarios in turn, so that an aborted run has seen something of each. It stops at the first failure.
-func (l *lab) all(ctx context.Context, chosen []scenario, o *options) ([]*tally, error) {
-	rows := make([]*tally, len(chosen))
-	for i := range chosen {
-		rows[i] = &tally{scenario: &chosen[i], points: map[string]int{}}
-	}
-	for n := range o.runs {
-		for i := range chosen {
-			if o.short && n >= chosen[i].short {
-				continue
-			}
-			seed := o.seed + uint64(n)
-			if err := l.once(ctx, rows[i], seed); err != nil {
-				return rows, fmt.Errorf("%s with seed %d: %w\nfiles and logs are in %s; again: make crash SCENARIO=%s SEED=%d RUNS=1",
-					chosen[i].name, seed, err, l.dir, chosen[i].name, seed)
-			}
-		}
-	}
-	return rows, nil
-}
-
-// once plays one run, prints its line, and adds it to the row of its scenario.
-func (l *lab) once(ctx context.Context, row *tally, seed uint64) error {
-	r, err := l.open(ctx, row.scenario, seed)
-	if err != nil {
-		return err
-	}
-	r.began = time.Now()
-	v, err := r.all(ctx, row.scenario)
-	if err == nil {
-		row.add(r, v)
-		fmt.Printf("%-22s seed=%d kills=%d records=%d lost=%d doubled=%d wrong=%d catch_up_s=%.1f seconds=%.1f\n", row.scenario.name, seed,
-			r.kills, v.Records, v.Lost, v.Doubled, v.Wrong, r.caughtUp.Sub(r.calm).Seconds(), time.Since(r.began).Seconds())
-		if !v.good() {
-			err = fmt.Errorf("not equal:\n  %s", strings.Join(v.Examples, "\n  "))
-		}
-	}
-	if err != nil && !l.hunting {
-		r.bed.Leave() // what it has written stays, to be looked at
-		return err
-	}
-	return errors.Join(err, r.leave(ctx))
-}
-
-func (r *run) all(ctx context.Context, s *scenario) (*verdict, error) {
-	if err := s.play(ctx, r); err != nil {
-		return nil, err
-	}
-	if !s.settled {
-		if err := r.settle(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.hits(); err != nil {
-		return nil, err
-	}
-	return r.compare(ctx)
 }

@@ -91,45 +91,45 @@ func otherMutants() []mutant {
 	}
 }
 
-// caught is how a mutant fared.
+// caught is how a mutant fared, as it stands in the log.
 type caught struct {
-	*mutant
-
-	by   string // what the harness said; "" if nothing
-	runs int
+	Mutant   string `json:"mutant"`
+	Scenario string `json:"scenario"`
+	Commit   string `json:"commit"`
+	Runs     int    `json:"runs"`
+	By       string `json:"by,omitempty"` // what the harness said; "" if nothing
 }
 
 // mutate builds each mutant from a copy of the project, and plays its scenario until it is caught.
-func (l *lab) mutate(ctx context.Context, o *options) (all []*caught, err error) {
+func (l *lab) mutate(ctx context.Context, o *options, log *history[caught]) error {
 	tree := filepath.Join(l.dir, "tree")
 	if err := copyProject(ctx, tree); err != nil {
-		return nil, err
+		return err
 	}
 	l.hunting = true
-	list := mutants()
-	for i := range list {
-		m := &list[i]
-		if o.only != "" && !strings.Contains(","+o.only+",", ","+m.scenario+",") {
+	var missed []error
+	for _, m := range mutants() {
+		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), m.scenario) {
 			continue
 		}
-		c := &caught{mutant: m}
-		if err := l.hunt(ctx, tree, c, o.seed); err != nil {
-			return all, fmt.Errorf("mutant %q: %w", m.name, err)
+		c := &caught{Mutant: m.name, Scenario: m.scenario, Commit: o.commit}
+		if err := l.hunt(ctx, tree, &m, c, o.seed); err != nil {
+			return fmt.Errorf("mutant %q: %w", m.name, err)
 		}
-		all = append(all, c)
-		fmt.Printf("%-50s %-20s runs=%d caught: %s\n", m.name, m.scenario, c.runs, c.by)
-	}
-	for _, c := range all {
-		if c.by == "" {
-			err = errors.Join(err, fmt.Errorf("mutant %q was not caught by %s in %d runs", c.name, c.scenario, c.runs))
+		fmt.Printf("%-50s %-20s runs=%d caught: %s\n", m.name, m.scenario, c.Runs, c.By)
+		if err := errors.Join(log.add(*c), o.write(mutantsPart, func() string { return mutantsTable(log) })); err != nil {
+			return err
+		}
+		if c.By == "" {
+			missed = append(missed, fmt.Errorf("mutant %q was not caught by %s in %d runs", m.name, m.scenario, c.Runs))
 		}
 	}
-	return all, err
+	return errors.Join(missed...)
 }
 
 // hunt plays until the mutant is caught or its tries are over.
-func (l *lab) hunt(ctx context.Context, tree string, c *caught, seed uint64) error {
-	restore, err := c.plant(tree)
+func (l *lab) hunt(ctx context.Context, tree string, m *mutant, c *caught, seed uint64) error {
+	restore, err := m.plant(tree)
 	if err != nil {
 		return err
 	}
@@ -143,19 +143,19 @@ func (l *lab) hunt(ctx context.Context, tree string, c *caught, seed uint64) err
 	product := l.binary
 	l.binary = binary
 	defer func() { l.binary = product }()
-	chosen, err := choose(c.scenario)
+	chosen, err := choose(m.scenario)
 	if err != nil {
 		return err
 	}
-	for c.runs = 1; c.runs <= c.tries && ctx.Err() == nil; c.runs++ {
-		row := &tally{scenario: &chosen[0], points: map[string]int{}}
-		if err := l.once(ctx, row, seed+uint64(c.runs)-1); err != nil {
-			c.by, _, _ = strings.Cut(strings.TrimPrefix(err.Error(), "not equal:\n"), "\n")
-			return ctx.Err()
+	for c.Runs < m.tries && c.By == "" {
+		out, err := l.once(ctx, &chosen[0], seed+uint64(c.Runs))
+		if err != nil {
+			return err
 		}
+		c.Runs++
+		c.By, _, _ = strings.Cut(strings.TrimPrefix(out.Failed, "not equal:\n"), "\n")
 	}
-	c.runs--
-	return ctx.Err()
+	return nil
 }
 
 // plant edits the copy; restore takes it back.

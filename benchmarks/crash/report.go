@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,60 +14,106 @@ import (
 	"strings"
 )
 
-// tally adds up the runs of a scenario.
+// tally adds up runs of a scenario.
 type tally struct {
-	scenario                                   *scenario
-	runs, kills, records, lost, doubled, wrong int
-	slowest                                    float64 // seconds to catch up
-	points                                     map[string]int
+	runs, kills, records, lost, doubled, wrong, failed int
+	slowest                                            float64 // seconds to catch up
 }
 
-func (t *tally) add(r *run, v *verdict) {
+func (t *tally) add(o *outcome) {
 	t.runs++
-	t.kills += r.kills
-	t.records += v.Records
-	t.lost += v.Lost
-	t.doubled += v.Doubled
-	t.wrong += v.Wrong
-	t.slowest = max(t.slowest, r.caughtUp.Sub(r.calm).Seconds())
-	for p, n := range r.faults.hits {
-		t.points[p] += n
+	t.kills += o.Kills
+	t.records += o.Records
+	t.lost += o.Lost
+	t.doubled += o.Doubled
+	t.wrong += o.Wrong
+	if o.Failed != "" {
+		t.failed++
 	}
+	t.slowest = max(t.slowest, o.CatchUp)
 }
 
-// runsTable is the table of all runs.
-func runsTable(rows []*tally) string {
-	var b strings.Builder
-	b.WriteString("| scenario | runs | kills | records | lost | doubled | wrong | slowest catch-up, s |\n|---|---|---|---|---|---|---|---|\n")
+func (t *tally) cells() string {
+	return fmt.Sprintf("%d | %d | %d | %d | %d | %d | %d | %.1f |\n", t.runs, t.kills, t.records, t.lost, t.doubled, t.wrong, t.failed, t.slowest)
+}
+
+// runsTable is the table of all runs of a log, and what it says of them besides.
+func runsTable(log *history[outcome]) string {
+	rows, points := map[string]*tally{}, map[string]int{}
 	var sum tally
-	points := map[string]int{}
-	for _, t := range rows {
-		fmt.Fprintf(&b, "| `%s` | %d | %d | %d | %d | %d | %d | %.1f |\n", t.scenario.name, t.runs, t.kills, t.records, t.lost, t.doubled, t.wrong, t.slowest)
-		sum.runs, sum.kills, sum.records = sum.runs+t.runs, sum.kills+t.kills, sum.records+t.records
-		sum.lost, sum.doubled, sum.wrong = sum.lost+t.lost, sum.doubled+t.doubled, sum.wrong+t.wrong
-		for p, n := range t.points {
+	var names, commits, failed []string
+	for _, s := range scenarios() {
+		names = append(names, s.name)
+	}
+	for i := range log.all {
+		o := &log.all[i]
+		if rows[o.Scenario] == nil {
+			rows[o.Scenario] = &tally{}
+		}
+		rows[o.Scenario].add(o)
+		sum.add(o)
+		if !slices.Contains(names, o.Scenario) { // it has another name now
+			names = append(names, o.Scenario)
+		}
+		if !slices.Contains(commits, o.Commit) {
+			commits = append(commits, o.Commit)
+		}
+		if o.Failed != "" {
+			said := strings.NewReplacer("\n", " ", "|", "/").Replace(strings.TrimPrefix(o.Failed, "not equal:\n  "))
+			failed = append(failed, fmt.Sprintf("- `%s` with seed %d at %s: %s\n", o.Scenario, o.Seed, o.Commit, clipped(said, 300)))
+		}
+		for p, n := range o.Points {
 			points[p] += n
 		}
 	}
-	fmt.Fprintf(&b, "| **all** | %d | %d | %d | %d | %d | %d | |\n\n", sum.runs, sum.kills, sum.records, sum.lost, sum.doubled, sum.wrong)
-	var names []string
-	for p, n := range points {
-		names = append(names, fmt.Sprintf("%s %d", p, n))
+	var b strings.Builder
+	fmt.Fprintf(&b, "Runs: %d, at the commits %s. ", sum.runs, strings.Join(commits, ", "))
+	if log.file != "" {
+		fmt.Fprintf(&b, "Each is a line of [%[1]s](%[1]s); `make crash SCENARIO=worker-crash SEED=7` plays one again.", filepath.Base(log.file))
 	}
-	slices.Sort(names)
-	return b.String() + "Points at which a process killed or stopped itself, or a call failed, and how often: " + strings.Join(names, ", ") + ".\n"
+	b.WriteString("\n\n| scenario | runs | kills | records | lost | doubled | wrong | failed | slowest catch-up, s |\n|---|---|---|---|---|---|---|---|---|\n")
+	for _, name := range names {
+		if t := rows[name]; t != nil {
+			fmt.Fprintf(&b, "| `%s` | %s", name, t.cells())
+		}
+	}
+	fmt.Fprintf(&b, "| **all** | %s\n", sum.cells())
+	if len(failed) > 0 {
+		b.WriteString("Runs that failed:\n\n" + strings.Join(failed, "") + "\n")
+	}
+	var hits []string
+	for _, p := range slices.Sorted(maps.Keys(points)) {
+		hits = append(hits, fmt.Sprintf("%s %d", p, points[p]))
+	}
+	return b.String() + "Points at which a process killed or stopped itself, or a call failed, and how often: " + strings.Join(hits, ", ") + ".\n"
 }
 
-// mutantsTable says which scenario has caught which planted bug.
-func mutantsTable(all []*caught) string {
+func clipped(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + " …"
+}
+
+// mutantsTable says which scenario has caught which planted bug, when it was played last.
+func mutantsTable(log *history[caught]) string {
+	newest := map[string]*caught{}
+	for i := range log.all {
+		newest[log.all[i].Mutant] = &log.all[i]
+	}
 	var b strings.Builder
-	b.WriteString("| planted bug | in | caught by | in run | what it said |\n|---|---|---|---|---|\n")
-	for _, c := range all {
-		by, said := "`"+c.scenario+"`", strings.TrimSpace(c.by)
+	b.WriteString("| planted bug | in | caught by | in run | at | what it said |\n|---|---|---|---|---|---|\n")
+	for _, m := range mutants() {
+		c := newest[m.name]
+		if c == nil {
+			fmt.Fprintf(&b, "| %s | `%s` | not played | – | – | – |\n", m.name, m.file)
+			continue
+		}
+		by, said := "`"+c.Scenario+"`", strings.TrimSpace(c.By)
 		if said == "" {
 			by, said = "nothing", "–"
 		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %d | %s |\n", c.name, c.file, by, c.runs, strings.ReplaceAll(said, "|", "/"))
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %d | %s | %s |\n", m.name, m.file, by, c.Runs, c.Commit, clipped(strings.ReplaceAll(said, "|", "/"), 300))
 	}
 	return b.String()
 }
@@ -77,17 +124,19 @@ const (
 	mutantsPart = "## Planted bugs\n"
 )
 
-// writeResults writes the table into its part of the document.
-func writeResults(ctx context.Context, o *options, table string) error {
+// write writes a table into its part of the document, if there is to be one.
+func (o *options) write(which string, table func() string) error {
+	if o.results == "" {
+		return nil
+	}
 	before, err := os.ReadFile(o.results)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	text, bugs, _ := strings.Cut(string(before), mutantsPart)
 	_, runs, _ := strings.Cut(text, runsPart)
-	part := fmt.Sprintf("\nMachine: %s/%s, %d cores. Command: `%s`, at commit %s.\n\n%s",
-		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), o.again(), commit(ctx), table)
-	if o.mutants {
+	part := fmt.Sprintf("\nMachine: %s/%s, %d cores.\n\n%s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), table())
+	if which == mutantsPart {
 		bugs = part
 	} else {
 		runs = part + "\n"
@@ -99,23 +148,9 @@ func writeResults(ctx context.Context, o *options, table string) error {
 		runsPart+runs+mutantsPart+bugs), 0o644) //nolint:gosec // documents are for everybody
 }
 
-// again is the command that does the same.
-func (o *options) again() string {
-	target, more := "crash", fmt.Sprintf(" SEED=%d RUNS=%d", o.seed, o.runs)
-	if o.mutants {
-		target, more = "crash-mutants", fmt.Sprintf(" SEED=%d", o.seed)
-	}
-	if o.only != "" {
-		more += " SCENARIO=" + o.only
-	}
-	if o.short {
-		more = " SHORT=1" + more
-	}
-	return "make " + target + more
-}
-
+// commit names what is checked out, and says if files differ from it.
 func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output()
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--exclude", "*").Output()
 	if err != nil {
 		return "unknown"
 	}

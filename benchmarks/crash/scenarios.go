@@ -10,7 +10,8 @@ import (
 type scenario struct {
 	name    string
 	row     string // of the table
-	short   int    // runs in the bounded form
+	short   bool   // is in the bounded form
+	heavy   bool   // kills more a minute than most
 	prepare func(r *run)
 	play    func(ctx context.Context, r *run) error // ends with workers that run without faults, and everything produced
 	settled bool                                    // play waits for the workers itself, and drains them
@@ -20,17 +21,17 @@ type scenario struct {
 func scenarios() []scenario {
 	const crash = "worker crash at any point of the loop and of steps 1-7"
 	return []scenario{
-		{name: "worker-crash", row: crash, short: 1, play: crashes(allPoints, 8)},
-		{name: "crash-between-steps", row: "crash between upload and claim, claim and reveal, in mid-reveal", short: 1, play: crashes(commitPoints, 8)},
-		{name: "crash-in-takeover", row: crash, play: crashes(arrivalPoints, 10)},
-		{name: "stale-owner", row: "stale owner (paused 5 min, wakes)", short: 1, prepare: shortSessions, play: staleOwners},
-		{name: "rebalance", row: "rebalance in mid-window; a worker joins and leaves every few seconds", short: 1, prepare: shortSessions, play: comeAndGo},
-		{name: "claim-reply-lost", row: "reply of a claim lost; claim delayed for minutes", short: 1, play: lostReplies},
+		{name: "worker-crash", row: crash, short: true, heavy: true, play: crashes(allPoints, 8)},
+		{name: "crash-between-steps", row: "crash between upload and claim, claim and reveal, in mid-reveal", short: true, heavy: true, play: crashes(commitPoints, 8)},
+		{name: "crash-in-takeover", row: crash, heavy: true, play: crashes(arrivalPoints, 10)},
+		{name: "stale-owner", row: "stale owner (paused 5 min, wakes)", short: true, prepare: shortSessions, play: staleOwners},
+		{name: "rebalance", row: "rebalance in mid-window; a worker joins and leaves every few seconds", short: true, prepare: shortSessions, play: comeAndGo},
+		{name: "claim-reply-lost", row: "reply of a claim lost; claim delayed for minutes", short: true, play: lostReplies},
 		{
 			name: "future-timestamp", row: "future timestamp, clock skew", play: crashes(allPoints, 6),
 			prepare: func(r *run) { r.load.wild = 601 },
 		},
-		{name: "idle-partition", row: "idle partition, idle topic", short: 1, prepare: idle, play: crashes(controlPoints, 7)},
+		{name: "idle-partition", row: "idle partition, idle topic", short: true, prepare: idle, play: crashes(controlPoints, 7)},
 		{name: "partitions-grow", row: "partition count grows while running", prepare: growing, play: crashes(allPoints, 7)},
 		{
 			name: "undecodable-record", row: "record that does not decode", play: crashes(letterPoints, 7),
@@ -40,17 +41,17 @@ func scenarios() []scenario {
 		{name: "calls-fail", row: "slow or failing sink", play: failures},
 		{name: "slow-servers", row: "slow or failing sink", play: slowServers},
 		{name: "dependency-away", row: "object store, Redis or Postgres away for 10 min", play: restarts},
-		{name: "network-faults", row: "object store, Redis or Postgres away for 10 min", short: 1, play: networkFaults},
+		{name: "network-faults", row: "object store, Redis or Postgres away for 10 min", short: true, play: networkFaults},
 		{
-			name: "postgres-failover", row: "Postgres fails over and loses its last second", short: 1, play: failOver,
+			name: "postgres-failover", row: "Postgres fails over and loses its last second", short: true, play: failOver,
 			prepare: func(r *run) { r.lossy, r.load.over = true, 12*time.Second },
 		},
-		{name: "redis-emptied", row: "Redis emptied", short: 1, play: emptied},
+		{name: "redis-emptied", row: "Redis emptied", short: true, play: emptied},
 		{
 			name: "topic-recreated", row: "topic recreated or offsets truncated under the checkpoint", play: recreated, settled: true,
 			prepare: func(r *run) { r.load.over = 3 * time.Second },
 		},
-		{name: "new-version", row: "new pipeline version", short: 1, prepare: versions, play: applied},
+		{name: "new-version", row: "new pipeline version", short: true, prepare: versions, play: applied},
 	}
 }
 
