@@ -16,7 +16,8 @@ import (
 // Looking whether what the worker needs answers.
 const (
 	needsEvery    = 2 * time.Second
-	needsPatience = 5 * time.Second // a server that stands still is away, too
+	needsSoon     = 250 * time.Millisecond // while one is away: at the start, somebody waits for readiness
+	needsPatience = 5 * time.Second        // a server that stands still is away, too
 	seldomEvery   = 5 * time.Second
 )
 
@@ -76,17 +77,21 @@ type absence struct {
 // run looks until ctx is done.
 func (d *dependencies) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		d.look(ctx)
+		pause := needsEvery
+		if !d.look(ctx) {
+			pause = needsSoon
+		}
 		select {
 		case <-ctx.Done():
-		case <-d.clock.After(needsEvery):
+		case <-d.clock.After(pause):
 		}
 	}
 	return nil
 }
 
-// look asks all of them at once, so that one that stands still delays nothing of the others for longer than its patience.
-func (d *dependencies) look(ctx context.Context) {
+// look asks all of them at once, so that one that stands still delays nothing of the others for longer than its patience, and
+// reports whether all answered.
+func (d *dependencies) look(ctx context.Context) bool {
 	began := d.clock.Now()
 	errs := map[string]error{}
 	var mu sync.Mutex
@@ -105,6 +110,7 @@ func (d *dependencies) look(ctx context.Context) {
 	if ctx.Err() == nil {
 		d.note(began, errs)
 	}
+	return d.ready() == nil
 }
 
 // note keeps what a look has found, and logs what has changed.

@@ -184,6 +184,9 @@ func (a *app) tellHandled(f *handleFlags, chosen []*deadRecord) error {
 		}
 		l.add(row, d.Place(), kindsOf(d.DeadRecord), strconv.Itoa(len(d.Rejections)), outcome, d.sentTo)
 	}
+	if err := a.print(l); err != nil {
+		return err
+	}
 	switch {
 	case a.quiet:
 	case len(chosen) == 0:
@@ -192,9 +195,6 @@ func (a *app) tellHandled(f *handleFlags, chosen []*deadRecord) error {
 		fmt.Fprintf(a.errs, "%d would be %s, %d could not; nothing was done\n", len(chosen)-failed, f.state, failed)
 	default:
 		fmt.Fprintf(a.errs, "%d %s, %d not\n", len(chosen)-failed, f.state, failed)
-	}
-	if err := a.print(l); err != nil {
-		return err
 	}
 	switch {
 	case failed > 0 && failed == len(chosen):
