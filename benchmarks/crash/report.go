@@ -148,11 +148,15 @@ func (o *options) write(which string, table func() string) error {
 		runsPart+runs+mutantsPart+bugs), 0o644) //nolint:gosec // documents are for everybody
 }
 
-// commit names what is checked out, and says if files differ from it.
+// commit names what is checked out, and says if files differ from it, other than results.
 func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--exclude", "*").Output()
+	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output()
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(out))
+	name := strings.TrimSpace(string(out))
+	if exec.CommandContext(ctx, "git", "diff", "--quiet", "HEAD", "--", ":!benchmarks/results").Run() != nil {
+		name += "+"
+	}
+	return name
 }

@@ -14,6 +14,8 @@ func disturbedObjects(o stream.Objects) stream.Objects { return o }
 
 func disturbedSink(_ string, s stream.Sink, err error) (stream.Sink, error) { return s, err }
 
+func disturbedWindow(w stream.Operator, err error) (stream.Operator, error) { return w, err }
+
 func disturbed(c engine.Config) engine.Config { return c }
 
 func disturbedGroup(c kafka.Config) kafka.Config { return c }

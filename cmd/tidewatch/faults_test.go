@@ -36,3 +36,22 @@ func TestAnswerIsLost(t *testing.T) {
 		t.Fatalf("second: %d, %v after %d calls; %v", n, err, calls, errors.Unwrap(err))
 	}
 }
+
+// A marked record makes the window of its task panic; those before it and without the mark do nothing.
+func TestMarkedRecordPanics(t *testing.T) {
+	schema := &stream.Schema{Fields: []stream.Field{{Name: "host", Kind: stream.String}}}
+	b := stream.NewBatch(schema)
+	for _, host := range []string{"a", hostPanics} {
+		b.Cols[0].AppendString(host)
+		b.Offset = append(b.Offset, int64(len(b.Offset)))
+		b.SetLen(len(b.Offset))
+		panicked := func() (v any) {
+			defer func() { v = recover() }()
+			stumble(b)
+			return nil
+		}()
+		if (panicked != nil) != (host == hostPanics) {
+			t.Errorf("after %s: panic %v", host, panicked)
+		}
+	}
+}

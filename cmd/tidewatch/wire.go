@@ -115,11 +115,11 @@ func withWindow[T any](c pipelines.WindowConfig, in *stream.Schema, build func(*
 }
 
 func newTumbling(in *stream.Schema, c pipelines.WindowConfig) (stream.Operator, error) {
-	return withWindow(c, in, window.NewTumbling)
+	return disturbedWindow(withWindow(c, in, window.NewTumbling))
 }
 
 func newFold(in *stream.Schema, c pipelines.WindowConfig) (stream.Operator, error) {
-	return withWindow(c, in, window.NewFold)
+	return disturbedWindow(withWindow(c, in, window.NewFold))
 }
 
 func newMerge(in *stream.Schema, c pipelines.WindowConfig) (stream.Operator, error) {
