@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // TaskID names a task: one partition of one stage of one instance of a pipeline.
@@ -27,6 +28,17 @@ type Checkpoint struct {
 	Record   []byte // JSON of a Record; equal bytes mean the same claim
 	// Decisions are inserted by the transaction that claims the epoch, if it is won. They are not part of the row.
 	Decisions []Decision
+	// Ended tells how the owners before have ended. TakeOver sets it, and it is no part of a claim.
+	Ended Ended
+}
+
+// Ended is what a take-over learns of the owners before.
+type Ended struct {
+	// Deaths is how many of them in a row have ended without a [Journal.Release]: their processes died, or stand still. An owner
+	// that has claimed an epoch begins a new row, of itself.
+	Deaths int
+	Entry  []byte        // of the journal; nil if there is none
+	Lasted time.Duration // how long the process was seen to live on after it had written Entry
 }
 
 // Record is what a row holds beside epoch, owner and timeline. Unknown fields of a newer version are refused.
@@ -145,6 +157,23 @@ type Peers interface {
 	PeerKeys(ctx context.Context, task TaskID) (keys map[int32][]byte, err error)
 	SaveKeys(ctx context.Context, task TaskID, keys []byte) error
 }
+
+// Journal is an optional ability of a ClaimStore: it finds the record that takes processes down. It costs nothing while nobody
+// dies: deaths are counted by TakeOver and Claim themselves. What a fail-over of the store loses of it only costs more deaths.
+type Journal interface {
+	// Release says that the owner ends and its process goes on: that is no death. An isolation of the owner ends with it. A former
+	// owner changes nothing.
+	Release(ctx context.Context, task TaskID, owner string) error
+	// Note replaces the task's entry, or deletes it if entry is nil. It tells whether owner still is the task's owner, else nothing
+	// happens.
+	Note(ctx context.Context, task TaskID, owner string, entry []byte) (mine bool, err error)
+	// Isolate asks to be the one owner in isolation, or to stay it: at most one is, until its Release, until its task is taken over, or
+	// until it has not asked again for IsolationLapse. It tells whether owner still is the task's owner, too.
+	Isolate(ctx context.Context, task TaskID, owner string) (alone, mine bool, err error)
+}
+
+// IsolationLapse is how long an isolation lasts that is not asked for again.
+const IsolationLapse = 15 * time.Second
 
 // Successions is an optional ability of a ClaimStore: one version of a pipeline follows another.
 type Successions interface {

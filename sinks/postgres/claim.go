@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,17 +18,24 @@ var _ stream.ClaimStore = (*ClaimStore)(nil)
 // Claims returns the claim store of the database.
 func (db *DB) Claims() *ClaimStore { return &ClaimStore{db} }
 
+// A take-over that is repeated counts once.
 const takeOverSQL = `
-INSERT INTO tidewatch_tasks AS t (task, instance, stage, topic, incarnation, partition, epoch, owner, timeline, record, taken_at)
-VALUES ($1, $2, $3, $4, $5, $6, 0, $7, tidewatch_timeline(), '', now())
-ON CONFLICT (task) DO UPDATE SET owner = EXCLUDED.owner, timeline = EXCLUDED.timeline, taken_at = EXCLUDED.taken_at
-RETURNING t.epoch, t.timeline, t.record`
+INSERT INTO tidewatch_tasks AS t (task, instance, stage, topic, incarnation, partition, epoch, owner, timeline, record, taken_at, attempts)
+VALUES ($1, $2, $3, $4, $5, $6, 0, $7, tidewatch_timeline(), '', now(), 1)
+ON CONFLICT (task) DO UPDATE SET owner = EXCLUDED.owner, timeline = EXCLUDED.timeline, taken_at = EXCLUDED.taken_at,
+    attempts = t.attempts + (t.owner <> EXCLUDED.owner OR t.attempts = 0)::int
+RETURNING t.epoch, t.timeline, t.record, t.attempts - 1,
+    (SELECT j.entry FROM tidewatch_journal j WHERE j.task = t.task),
+    coalesce((SELECT extract(epoch FROM j.beat_at - j.begun_at)::float8 FROM tidewatch_journal j WHERE j.task = t.task), 0)`
 
 // TakeOver implements stream.ClaimStore. It may be repeated.
 func (s *ClaimStore) TakeOver(ctx context.Context, task stream.TaskID, owner string) (*stream.Checkpoint, error) {
 	read := func(row pgx.CollectableRow) (*stream.Checkpoint, error) {
 		cp := &stream.Checkpoint{Task: task, Owner: owner}
-		return cp, row.Scan(&cp.Epoch, &cp.Timeline, &cp.Record)
+		var lasted float64
+		err := row.Scan(&cp.Epoch, &cp.Timeline, &cp.Record, &cp.Ended.Deaths, &cp.Ended.Entry, &lasted)
+		cp.Ended.Lasted = time.Duration(lasted * float64(time.Second))
+		return cp, err
 	}
 	p := task.Partition
 	found, err := query(ctx, s.db.statement("take task over", takeOverSQL), read,
@@ -50,7 +58,7 @@ WITH claim AS MATERIALIZED (
       AND t.timeline = (SELECT tidewatch_timeline())
     ORDER BY t.task FOR NO KEY UPDATE OF t
 ), won AS (
-    UPDATE tidewatch_tasks t SET epoch = l.epoch, record = l.record, claimed_at = now() FROM locked l
+    UPDATE tidewatch_tasks t SET epoch = l.epoch, record = l.record, claimed_at = now(), attempts = 1 FROM locked l
     WHERE t.task = l.task AND t.epoch = l.epoch - 1 AND t.owner = l.owner AND t.timeline = l.timeline
     RETURNING l.i
 )`

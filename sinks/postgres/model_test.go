@@ -24,6 +24,7 @@ type history struct {
 	name     string // of this history's tasks and rules
 	timeline int64
 	rows     map[int]*stream.Checkpoint // the model: rows by task number …
+	attempts map[int]int                // … how often each was taken over since it has claimed …
 	alerts   *alerts.Memory             // … and what their decisions lead to
 	owners   []*stream.Checkpoint       // what owners believe to hold, the fenced ones too
 	sent     []*stream.Checkpoint       // claims that may be repeated
@@ -38,6 +39,7 @@ func (h *history) apply(t *rapid.T, c *stream.Checkpoint) bool {
 		return row != nil && row.Epoch == c.Epoch && bytes.Equal(row.Record, c.Record)
 	}
 	row.Epoch, row.Record = c.Epoch, c.Record
+	h.attempts[int(c.Task.Partition.Number)] = 1
 	for _, d := range c.Decisions {
 		if err := h.alerts.Decide(d); err != nil {
 			t.Fatal(err)
@@ -59,6 +61,8 @@ func (h *history) takeOver(t *rapid.T) {
 		h.rows[number] = row
 	}
 	row.Owner, row.Timeline = owner, h.timeline
+	row.Ended.Deaths = h.attempts[number]
+	h.attempts[number]++
 	if diff := cmp.Diff(*row, *cp, cmp.Transformer("text", func(b []byte) string { return string(b) })); diff != "" {
 		t.Fatal("take-over returns another row: " + diff)
 	}
@@ -239,7 +243,7 @@ CREATE OR REPLACE FUNCTION tidewatch_timeline() RETURNS bigint LANGUAGE sql STAB
 		histories++
 		h := &history{
 			store: store, truth: truth, proxy: proxy, name: fmt.Sprintf("h%d", histories), timeline: timeline,
-			rows: map[int]*stream.Checkpoint{}, alerts: alerts.NewMemory(),
+			rows: map[int]*stream.Checkpoint{}, attempts: map[int]int{}, alerts: alerts.NewMemory(),
 		}
 		h.failOver(t)
 		t.Repeat(map[string]func(*rapid.T){

@@ -27,8 +27,10 @@ func (c claims) TakeOver(_ context.Context, task stream.TaskID, owner string) (r
 			r = &stream.Checkpoint{Task: task}
 			w.mu.rows[task.String()] = r
 		}
+		ended := w.mu.journal.takeOver(task.String(), r.Owner == owner)
 		r.Owner, r.Timeline = owner, w.mu.timeline
 		found := *r
+		found.Ended = ended
 		row = &found
 		return nil
 	})
@@ -63,6 +65,7 @@ func (w *World) claim(cp *stream.Checkpoint) bool {
 		return row.Epoch == cp.Epoch && bytes.Equal(row.Record, cp.Record)
 	}
 	row.Epoch, row.Record = cp.Epoch, slices.Clone(cp.Record)
+	w.mu.journal.attempts[cp.Task.String()] = 1
 	if w.Forgetful {
 		won := *row
 		w.mu.claimed = append(w.mu.claimed, &won)

@@ -16,6 +16,8 @@ type past struct {
 	decisions []stream.Decision
 	byID      map[string][]byte
 	keys      map[string][]byte
+	attempts  map[string]int
+	entries   map[string]journalEntry
 	claimed   int // length of claimed
 }
 
@@ -27,7 +29,10 @@ func (w *World) remember() {
 	if !w.Forgetful {
 		return
 	}
-	p := past{clock.System{}.Now(), map[string]*stream.Checkpoint{}, slices.Clone(w.mu.decisions), maps.Clone(w.mu.byID), maps.Clone(w.mu.keys), len(w.mu.claimed)}
+	p := past{
+		at: clock.System{}.Now(), rows: map[string]*stream.Checkpoint{}, decisions: slices.Clone(w.mu.decisions), byID: maps.Clone(w.mu.byID),
+		keys: maps.Clone(w.mu.keys), attempts: maps.Clone(w.mu.journal.attempts), entries: maps.Clone(w.mu.journal.entries), claimed: len(w.mu.claimed),
+	}
 	for task, row := range w.mu.rows {
 		copied := *row
 		p.rows[task] = &copied
@@ -49,6 +54,7 @@ func (w *World) FailOver(lose int, within time.Duration) (lost int) {
 	if lost > 0 {
 		p := w.mu.past[len(w.mu.past)-lost]
 		w.mu.rows, w.mu.decisions, w.mu.byID, w.mu.keys = p.rows, p.decisions, p.byID, p.keys
+		w.mu.journal.attempts, w.mu.journal.entries = p.attempts, p.entries
 		w.mu.claimed = w.mu.claimed[:p.claimed:p.claimed]
 	}
 	w.mu.past = nil

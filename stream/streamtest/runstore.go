@@ -35,6 +35,9 @@ func storeParts(open OpenStore, decision func(n int) stream.Decision) (parts []p
 		{"racing owners leave one content an epoch", r.races},
 		{"peers know each other", r.peers},
 		{"an instance follows another", r.succeeds},
+		{"deaths of owners are counted", r.deaths},
+		{"an entry of the journal is its owner's", r.notes},
+		{"one task is isolated at a time", r.isolates},
 		{"only winners insert decisions, each id once", r.decides},
 	} {
 		parts = append(parts, part{p.name, func(t testing.TB) {

@@ -14,6 +14,10 @@ import (
 type alteredStore struct {
 	stream.ClaimStore
 	stream.Peers
+	stream.Journal
+	release  func(task stream.TaskID, owner string) error
+	note     func(task stream.TaskID, owner string, entry []byte) (bool, error)
+	isolate  func(task stream.TaskID, owner string) (alone, mine bool, err error)
 	takeOver func(task stream.TaskID, owner string) (*stream.Checkpoint, error)
 	claim    func(all []*stream.Checkpoint) ([]bool, error)
 	current  func(tasks []stream.TaskID) ([]stream.Row, error)
@@ -40,6 +44,27 @@ func (a *alteredStore) Current(ctx context.Context, tasks []stream.TaskID) ([]st
 		return a.current(tasks)
 	}
 	return a.ClaimStore.Current(ctx, tasks)
+}
+
+func (a *alteredStore) Release(ctx context.Context, task stream.TaskID, owner string) error {
+	if a.release != nil {
+		return a.release(task, owner)
+	}
+	return a.Journal.Release(ctx, task, owner)
+}
+
+func (a *alteredStore) Note(ctx context.Context, task stream.TaskID, owner string, entry []byte) (bool, error) {
+	if a.note != nil {
+		return a.note(task, owner, entry)
+	}
+	return a.Journal.Note(ctx, task, owner, entry)
+}
+
+func (a *alteredStore) Isolate(ctx context.Context, task stream.TaskID, owner string) (alone, mine bool, err error) {
+	if a.isolate != nil {
+		return a.isolate(task, owner)
+	}
+	return a.Journal.Isolate(ctx, task, owner)
 }
 
 func (a *alteredStore) PeerRecords(ctx context.Context, task stream.TaskID) ([][]byte, error) {
@@ -131,6 +156,55 @@ func TestRunStoreCatches(t *testing.T) {
 				return records[:1], err
 			}
 		}},
+		"a repeated take-over counts twice": {"deaths of owners are counted", func(a *alteredStore, w *World) {
+			a.takeOver = func(task stream.TaskID, owner string) (*stream.Checkpoint, error) {
+				if row := w.mu.rows[task.String()]; row != nil && row.Owner == owner {
+					w.mu.journal.attempts[task.String()]++
+				}
+				return a.ClaimStore.TakeOver(ctx, task, owner)
+			}
+		}},
+		"a claim is no progress": {"deaths of owners are counted", func(a *alteredStore, w *World) {
+			a.claim = func(all []*stream.Checkpoint) ([]bool, error) {
+				deaths := w.mu.journal.attempts[all[0].Task.String()]
+				won, err := a.ClaimStore.Claim(ctx, all)
+				w.mu.journal.attempts[all[0].Task.String()] = deaths
+				return won, err
+			}
+		}},
+		"anybody releases": {"deaths of owners are counted", func(a *alteredStore, w *World) {
+			a.release = func(task stream.TaskID, _ string) error {
+				w.mu.journal.attempts[task.String()] = 0
+				return nil
+			}
+		}},
+		"anybody notes": {"an entry of the journal is its owner's", func(a *alteredStore, w *World) {
+			a.note = func(task stream.TaskID, owner string, entry []byte) (bool, error) {
+				if row := w.mu.rows[task.String()]; row != nil {
+					owner = row.Owner
+				}
+				return a.Journal.Note(ctx, task, owner, entry)
+			}
+		}},
+		"two are isolated": {"one task is isolated at a time", func(a *alteredStore, w *World) {
+			a.isolate = func(task stream.TaskID, owner string) (alone, mine bool, err error) {
+				w.mu.journal.isolated.task = ""
+				return a.Journal.Isolate(ctx, task, owner)
+			}
+		}},
+		"who was overtaken stays isolated": {"one task is isolated at a time", func(a *alteredStore, w *World) {
+			var held string
+			a.isolate = func(task stream.TaskID, owner string) (alone, mine bool, err error) {
+				if held != "" && held != task.String() && w.mu.journal.isolated.task == held {
+					return false, w.owns(task.String(), owner), nil
+				}
+				alone, mine, err = a.Journal.Isolate(ctx, task, owner)
+				if alone {
+					held = task.String()
+				}
+				return alone, mine, err
+			}
+		}},
 		"losers decide": {"only winners insert decisions, each id once", func(a *alteredStore, w *World) {
 			a.claim = func(all []*stream.Checkpoint) ([]bool, error) {
 				for _, c := range all {
@@ -150,7 +224,7 @@ func TestRunStoreCatches(t *testing.T) {
 			caught(t, storeParts(func(testing.TB) (stream.ClaimStore, func() []string) {
 				w := NewWorld()
 				right := claims{NewLife(w, nil)}
-				a := &alteredStore{ClaimStore: right, Peers: right}
+				a := &alteredStore{ClaimStore: right, Peers: right, Journal: right}
 				fault.change(a, w)
 				if claim := a.claim; claim != nil {
 					a.claim = func(all []*stream.Checkpoint) ([]bool, error) {

@@ -28,6 +28,7 @@ type World struct {
 		decisions []stream.Decision
 		byID      map[string][]byte
 		keys      map[string][]byte // by task
+		journal   journal
 		objects   map[string][]byte
 		live      map[string]LiveValue
 		slots     map[string]erasure // of live values that have one
@@ -59,7 +60,7 @@ type LiveValue struct {
 func NewWorld() *World {
 	w := &World{}
 	w.mu.rows, w.mu.byID = map[string]*stream.Checkpoint{}, map[string][]byte{}
-	w.mu.keys = map[string][]byte{}
+	w.mu.keys, w.mu.journal = map[string][]byte{}, newJournal()
 	w.mu.objects, w.mu.live = map[string][]byte{}, map[string]LiveValue{}
 	w.mu.logs, w.mu.erased, w.mu.slots = map[LogID][]stream.Message{}, map[erasure]stream.Version{}, map[string]erasure{}
 	return w
