@@ -139,12 +139,19 @@ type shippedRun struct {
 	chunks   int   // in which the records are produced
 	restarts bool
 	every    engine.Intervals
+	pauses   []pause // with any, partitions may be idle, and what ticks close is decided
 
 	rng    *rand.Rand
 	world  *streamtest.World
 	topics map[string]int32
 	owner  map[stream.Partition]int
 	now    []*shippedWorker
+}
+
+// pause is a while in which nobody produces. The record behind it comes from the given time on.
+type pause struct {
+	before stream.Time
+	length time.Duration
 }
 
 type shippedWorker struct {
@@ -156,14 +163,7 @@ type shippedWorker struct {
 // plans compiles the shipped pipelines, and the archives that they ask for, for a life. Values for displays go to a receiver of
 // rows by window and group; everything else is what a worker has.
 func (r *shippedRun) plans(life *streamtest.Life) (all []*engine.Plan) {
-	s := stores{objects: life.Objects()}
-	c := components(s)
-	c.NewSink = func(ctx context.Context, cfg pipelines.SinkConfig, t engine.TaskContext) (stream.Sink, error) {
-		if cfg.Kind == pipelines.RedisSink {
-			return life.NamedLiveSink(cfg.Pipeline+"/"+cfg.Output, cfg.Groups), nil
-		}
-		return s.newSink(ctx, cfg, t)
-	}
+	c := shippedComponents(life)
 	specs, err := pipelines.LoadLibrary(c)
 	if err != nil {
 		r.t.Fatal(err)
@@ -177,15 +177,40 @@ func (r *shippedRun) plans(life *streamtest.Life) (all []*engine.Plan) {
 			all = append(all, p)
 		}
 	}
-	all = append(all, pipelines.Archives(specs, c, pipelines.CutSlot)...)
+	archives := pipelines.Archives(specs, c, pipelines.CutSlot)
+	if len(r.pauses) > 0 {
+		controls := newControlArchive(archives, life.Objects(), 0)
+		for i, p := range all {
+			all[i] = controls.plan(p)
+		}
+	}
+	all = append(all, archives...)
 	for _, p := range all {
 		for _, stage := range p.Stages {
-			stage.Time.IdleAfter = 0 // idle ticks follow from the wall clock; where they fall is an input, and here there are none
+			if len(r.pauses) == 0 { // idle ticks follow from the wall clock: where they fall is an input, and here there are none
+				stage.Time.IdleAfter = 0
+			}
 			stage.Interval = r.every
 		}
 	}
 	return all
 }
+
+// shippedComponents are what a worker has, with a receiver of rows by window and group for values for displays.
+func shippedComponents(life *streamtest.Life) *pipelines.Components {
+	s := stores{objects: life.Objects()}
+	c := components(s)
+	c.NewSink = func(ctx context.Context, cfg pipelines.SinkConfig, t engine.TaskContext) (stream.Sink, error) {
+		if cfg.Kind == pipelines.RedisSink {
+			return life.NamedLiveSink(cfg.Pipeline+"/"+cfg.Output, cfg.Groups), nil
+		}
+		return s.newSink(ctx, cfg, t)
+	}
+	return c
+}
+
+// shippedRest is how long a run goes on behind the last record. No partition is idle for so long.
+const shippedRest = 20 * time.Second
 
 // run produces everything, and ends when everything is worked off.
 func (r *shippedRun) run() {
@@ -206,8 +231,13 @@ func (r *shippedRun) run() {
 	for i := range r.now {
 		r.begin(i)
 	}
+	quiet := r.pauses
 	for chunk := range r.chunks {
 		for _, m := range r.logs[chunk*len(r.logs)/r.chunks : (chunk+1)*len(r.logs)/r.chunks] {
+			if len(quiet) > 0 && m.at >= quiet[0].before {
+				<-time.After(quiet[0].length)
+				quiet = quiet[1:]
+			}
 			r.world.Append(streamtest.LogID{Topic: m.topic, Partition: m.partition}, m.message)
 		}
 		<-time.After(time.Duration(50+r.rng.IntN(200)) * time.Millisecond)
@@ -215,7 +245,7 @@ func (r *shippedRun) run() {
 			r.hand(r.rng.IntN(r.workers))
 		}
 	}
-	<-time.After(time.Minute)
+	<-time.After(shippedRest)
 	for _, w := range r.now {
 		w.end(r.t)
 	}
@@ -231,12 +261,14 @@ func (r *shippedRun) run() {
 			r.t.Errorf("the ledger of %s has %d records, %d were passed", name, sum, rec.At.Offset-rec.First)
 		}
 		// An archive ends with its newest complete part, and a first stage writes its last progress when the second has ended.
-		whole := row.Task.Partition.Topic == "metrics" || row.Task.Partition.Topic == "security"
-		if end := r.end(row.Task.Partition); whole && rec.At.Offset != end && !strings.HasPrefix(name, "archive.") {
+		if end := r.end(row.Task.Partition); isSource(row.Task.Partition.Topic) && rec.At.Offset != end && !strings.HasPrefix(name, "archive.") {
 			r.t.Errorf("task %s has read %d of %d records", name, rec.At.Offset, end)
 		}
 	}
 }
+
+// isSource is whether events come from the topic.
+func isSource(topic string) bool { return topic == "metrics" || topic == "security" }
 
 // end is the length of a log.
 func (r *shippedRun) end(p stream.Partition) int64 {
@@ -328,6 +360,31 @@ func (s *sharedSource) Assign(ctx context.Context, change func(gained, lost []st
 // said is what a run has said: files, values for displays, and transitions.
 type said struct{ files, live, decisions map[string]string }
 
+// silent is whether it has said nothing.
+func (s *said) silent() bool { return len(s.files)+len(s.live)+len(s.decisions) == 0 }
+
+// of is what a pipeline has said.
+func (s *said) of(t *testing.T, pipeline string) said {
+	t.Helper()
+	some := said{map[string]string{}, map[string]string{}, map[string]string{}}
+	for k, v := range s.files {
+		if strings.Contains(k, "/pipeline="+pipeline+"/") {
+			some.files[k] = v
+		}
+	}
+	for k, v := range s.live {
+		if strings.HasPrefix(k, pipeline+"/") {
+			some.live[k] = v
+		}
+	}
+	for k, v := range s.decisions {
+		if transition(t, v).Alert.Pipeline == pipeline {
+			some.decisions[k] = v
+		}
+	}
+	return some
+}
+
 func newSaid(w *streamtest.World) said {
 	s := said{files: w.Visible(), live: map[string]string{}, decisions: map[string]string{}}
 	for k, v := range w.Live() {
@@ -415,6 +472,15 @@ func (r *shippedRun) saySomething(t *testing.T) {
 	t.Logf("%d records, %d files, %d values for displays, %d transitions: %v", len(r.logs), len(s.files), len(s.live), len(s.decisions), deciding)
 	if len(s.files) < 100 || len(s.live) < 1000 || len(s.decisions) < 100 || len(deciding) < 8 {
 		t.Error("that is too little")
+	}
+	for _, spec := range shippedSpecs(t) {
+		plan, err := pipelines.Compile(spec, shippedComponents(streamtest.NewLife(streamtest.NewWorld(), nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if one := s.of(t, spec.Name.Value); plan != nil && one.silent() {
+			t.Errorf("%s says nothing in this life: recordedLife must have what it looks at", spec.Name.Value)
+		}
 	}
 }
 
