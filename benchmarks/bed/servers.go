@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -175,12 +174,11 @@ func (c *Cluster) CreateTopic(ctx context.Context, name string, partitions int32
 	return err
 }
 
-// FreeAddress is host:port of a port that was free a moment ago.
+// FreeAddress is an address of testservers, or one that lets the process that is started choose.
 func FreeAddress(ctx context.Context) string {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	address, err := testservers.FreeAddress(ctx)
 	if err != nil {
 		return "127.0.0.1:0"
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 )
 
 // Ports are drawn below the range from which the kernel gives ports to outgoing connections, so that a server which is
@@ -61,4 +62,33 @@ func (p *port) probe(ctx context.Context) error {
 		return err
 	}
 	return l.Close()
+}
+
+// given are the ports that FreeAddress has given lately, so that no two are the same before somebody listens there.
+var given struct {
+	sync.Mutex
+	ports map[int]bool
+}
+
+// FreeAddress is host:port of a port on which nothing listens, for a process that the caller is about to start. Neither outgoing
+// connections nor the servers of this package get it meanwhile, and no later call of this process soon. Safe for concurrent use.
+func FreeAddress(ctx context.Context) (string, error) {
+	given.Lock()
+	defer given.Unlock()
+	if given.ports == nil || len(given.ports) > (lastPort-firstPort)/4 {
+		given.ports = map[int]bool{}
+	}
+	for {
+		p, err := drawPort(ctx)
+		if err != nil {
+			return "", err
+		}
+		if err := p.release(); err != nil {
+			return "", fmt.Errorf("release the lock of a port: %w", err)
+		}
+		if !given.ports[p.number] {
+			given.ports[p.number] = true
+			return p.address(), nil
+		}
+	}
 }
