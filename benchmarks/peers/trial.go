@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
+	"github.com/tidewatch/tidewatch/benchmarks/oracle"
+)
+
+// trial is one engine doing one workload.
+type trial struct {
+	*lab
+	w       *workload
+	e       *engine
+	name    string // of its output topic, its consumer group, its database
+	dir     string // of its state
+	in      *input
+	oracle  *oracle.Oracle
+	live    bool // a producer is at work: latency is measured
+	cluster *bed.Cluster
+}
+
+func (t *trial) log() string { return filepath.Join(t.lab.dir, t.name+".log") }
+
+// disorder is how far behind the highest event time the watermark stays. A live producer keeps the order.
+func (t *trial) disorder() time.Duration {
+	if t.live {
+		return 0
+	}
+	return disorder
+}
+
+// patience is how long late events still count.
+func (t *trial) patience() time.Duration { return lateness }
+
+// open makes what the engine needs before it starts.
+func (t *trial) open(ctx context.Context) error {
+	t.dir = filepath.Join(t.lab.dir, t.name)
+	if err := os.MkdirAll(t.dir, 0o700); err != nil {
+		return err
+	}
+	return t.createTopic(ctx, t.name)
+}
+
+// clean removes what the engine has left, so that the next one finds the machine as this one has.
+func (t *trial) clean(ctx context.Context) error {
+	var err error
+	if t.cluster != nil {
+		t.cluster.Leave()
+		err = emptyRedis(ctx, t.servers.Redis.URL())
+	}
+	return errors.Join(err, t.remove(ctx, t.name), os.RemoveAll(t.dir))
+}
+
+// drain measures how the engine reads a full topic, and checks its answer.
+func (t *trial) drain(ctx context.Context) (out *line, err error) {
+	if err := t.open(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err == nil {
+			err = t.clean(ctx)
+		}
+	}()
+	before := usageOf(t.serverPIDs())
+	began := time.Now()
+	g, err := t.e.start(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	m := watch(g.pids())
+	finished, err := t.await(ctx, g, began)
+	peak, written := m.end()
+	err = errors.Join(err, g.stop(syscall.SIGTERM))
+	servers := usageOf(t.serverPIDs()).minus(before)
+	if err != nil {
+		return nil, err
+	}
+	million, wall := float64(t.in.events)/1e6, finished.Sub(began).Seconds()
+	out = &line{
+		Mode: modeDrain, Events: t.in.events, CPU: round(g.cpu()/million, 3), ServersCPU: round(servers.cpu/million, 3),
+		PerSecond: math.Round(float64(t.in.events) / wall), Wall: round(wall, 1), RSS: math.Round(peak), Written: math.Round(written),
+		ServersWritten: math.Round(float64(servers.written) / (1 << 20)),
+	}
+	return out, t.compare(ctx, out)
+}
+
+func round(x float64, digits int) float64 {
+	p := math.Pow(10, float64(digits))
+	return math.Round(x*p) / p
+}
+
+// await waits until the engine has read everything and its output has come to rest, and answers since when.
+func (t *trial) await(ctx context.Context, g *group, began time.Time) (since time.Time, err error) {
+	calm := t.o.checkpoint + 2*time.Second // what leaves with a commit has left then
+	last, answered := "", began
+	for since = began; time.Since(began) < t.o.limit; {
+		ended, err := g.poll()
+		if err != nil {
+			return since, err
+		}
+		now, lookErr := t.e.look(ctx, t)
+		output, outputErr := t.outputSize(ctx)
+		if err := errors.Join(lookErr, outputErr); err != nil {
+			if time.Since(answered) > 30*time.Second { // a server may be busy for a moment
+				return since, err
+			}
+			if err := sleep(ctx, 250*time.Millisecond); err != nil {
+				return since, err
+			}
+			continue
+		}
+		answered = time.Now()
+		if seen := now.progress + output; seen != last {
+			last, since = seen, time.Now()
+		}
+		switch {
+		case ended && now.progress == "":
+			return since, nil
+		case ended:
+			return since, errors.New("the engine has ended before it had read everything")
+		case now.ready && now.progress != "" && time.Since(since) > calm:
+			return since, nil
+		}
+		if err := sleep(ctx, 250*time.Millisecond); err != nil {
+			return since, err
+		}
+	}
+	return since, fmt.Errorf("the engine did not come to an end within %s; its log is %s", t.o.limit, t.log())
+}
+
+// outputSize changes whenever more of the output can be seen.
+func (t *trial) outputSize(ctx context.Context) (string, error) {
+	ends, err := t.admin.ListCommittedOffsets(ctx, t.name)
+	if err != nil {
+		return "", fmt.Errorf("ask for the end of %s: %w", t.name, err)
+	}
+	var size int64
+	ends.Each(func(o kadm.ListedOffset) { size += o.Offset })
+	parts, _ := filepath.Glob(filepath.Join(t.dir, "rows/*")) // the pattern is well-formed
+	for _, part := range parts {
+		if info, err := os.Stat(part); err == nil {
+			size += info.Size()
+		}
+	}
+	if t.cluster != nil && t.toRedis() {
+		changes, err := changesIn(ctx, t.servers.Redis.URL())
+		return changes, err
+	}
+	return fmt.Sprint(" ", size), nil
+}
+
+// lookAtEnd is for engines that end by themselves when the topic does.
+func lookAtEnd(context.Context, *trial) (sight, error) { return sight{}, nil }
+
+// lookAtGroup is for engines that commit offsets to Kafka, for the topic and for what they write on the way.
+func lookAtGroup(ctx context.Context, t *trial) (sight, error) {
+	offsets, err := t.admin.FetchOffsets(ctx, t.name)
+	if err != nil {
+		return sight{}, fmt.Errorf("ask for the offsets of %s: %w", t.name, err)
+	}
+	var read, others int64
+	offsets.Each(func(o kadm.OffsetResponse) {
+		if o.Topic == t.in.topic {
+			read += max(o.At, 0)
+		} else {
+			others += max(o.At, 0)
+		}
+	})
+	return sight{ready: read == t.in.events, progress: fmt.Sprint(read, " ", others)}, nil
+}
+
+// compare asks the oracle about the output.
+func (t *trial) compare(ctx context.Context, out *line) error {
+	file, err := os.Create(t.file("rows.jsonl"))
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	w := bufio.NewWriterSize(file, 1<<20)
+	if err := errors.Join(t.e.collect(ctx, t, w), w.Flush(), file.Close()); err != nil {
+		return fmt.Errorf("collect the output: %w", err)
+	}
+	var rows []struct{ Expected, Came, Equal int64 }
+	if err := t.oracle.Query(ctx, t.w.comparisonSQL(t.e.job == jobProduct), &rows); err != nil {
+		return err
+	}
+	out.Expected, out.Rows, out.Equal = rows[0].Expected, rows[0].Came, rows[0].Equal
+	return nil
+}

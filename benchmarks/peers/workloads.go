@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
+)
+
+// workload is one piece of work that every engine does. A new one is an entry here, its pipeline in pipelines/ and its job in
+// java/ and python/.
+type workload struct {
+	name, about string
+	ids         bool // each event has an id, by which it is keyed, and one in twenty is sent twice
+	nilKeys     bool // producers do not key
+	// Rows have these columns, in DuckDB's words. Those of key say which row replaces an earlier one; without a key every row
+	// counts, and as often as it comes.
+	columns, key []string
+	expected     string // SQL over events
+	// ours reads the rows that Tidewatch has written, from {raw}; peers write the columns as they are.
+	ours   string
+	output string // the step of the pipeline that is the output
+	redis  bool   // Tidewatch keeps the output in Redis; else it goes to a topic, in transactions
+	stages []bed.Want
+	heapMB int // of Java engines
+}
+
+// windowRows are the rows of W2 and W4: when a late event comes, a window's row comes again.
+var (
+	windowColumns  = []string{"start BIGINT", "host VARCHAR", "samples BIGINT", "total DOUBLE", "least DOUBLE", "most DOUBLE"}
+	windowKey      = []string{"start", "host"}
+	windowExpected = `SELECT time // 10000 * 10000 AS start, host, count(*) AS samples, sum(value) AS total, min(value) AS least, max(value) AS most
+		FROM events GROUP BY ALL`
+	windowOurs = `SELECT epoch_ms(time) AS start, host, samples, total, least, most FROM read_json('{raw}', format = 'newline_delimited',
+		columns = {{time: 'TIMESTAMP', host: 'VARCHAR', samples: 'BIGINT', total: 'DOUBLE', least: 'DOUBLE', most: 'DOUBLE'}})`
+)
+
+// workloads is the table of all there are.
+func workloads() []workload {
+	return []workload{
+		{
+			name: "W1", about: "filter and project: one event in ten, four fields of it",
+			columns:  []string{"time BIGINT", "host VARCHAR", "region VARCHAR", "value DOUBLE"},
+			expected: `SELECT time, host, attributes.region AS region, value FROM events WHERE value >= 900`,
+			ours: `SELECT epoch_ms(time) AS time, host, region, value FROM read_json('{raw}', format = 'newline_delimited',
+				columns = {{time: 'TIMESTAMP', host: 'VARCHAR', region: 'VARCHAR', value: 'DOUBLE'}})`,
+			output: "high", stages: []bed.Want{{Stage: "main", Tasks: partitions}}, heapMB: 2048,
+		},
+		{
+			name: "W2", about: "count, sum, min and max of 20,000 hosts in windows of ten seconds; producers key by host",
+			columns: windowColumns, key: windowKey, expected: windowExpected, ours: windowOurs,
+			output: "rollup", redis: true, stages: []bed.Want{{Stage: "main", Tasks: partitions}}, heapMB: 2048,
+		},
+		{
+			name: "W4", about: "the same as W2, but the producers do not key", nilKeys: true,
+			columns: windowColumns, key: windowKey, expected: windowExpected, ours: windowOurs,
+			output: "rollup", redis: true, stages: []bed.Want{{Stage: "fold", Tasks: partitions}, {Stage: "merge", Tasks: 4}}, heapMB: 2048,
+		},
+		{
+			name: "W5", about: "the first of equal ids of 16 bytes in ten minutes; one event in twenty is sent twice", ids: true,
+			columns:  []string{"time BIGINT", "host VARCHAR", "id VARCHAR"},
+			expected: `SELECT DISTINCT time, host, attributes.id AS id FROM events`,
+			ours: `SELECT epoch_ms(time) AS time, host, id FROM read_json('{raw}', format = 'newline_delimited',
+				columns = {{time: 'TIMESTAMP', host: 'VARCHAR', id: 'VARCHAR'}})`,
+			output: "first", stages: []bed.Want{{Stage: "main", Tasks: partitions}}, heapMB: 6144,
+		},
+	}
+}
+
+// eventsSQL reads the file of the generator. The closing events only drive the watermark, and no row is about them.
+const eventsSQL = `SELECT * FROM read_json('{events}', format = 'newline_delimited', columns = {{time: 'BIGINT', host: 'VARCHAR', value: 'DOUBLE',
+	attributes: 'STRUCT(region VARCHAR, id VARCHAR)'}}) WHERE host NOT LIKE '` + closingHost + `%'`
+
+// expectedSQL writes what must come out to a file, and counts it.
+func (w *workload) expectedSQL() string {
+	return "COPY (WITH events AS (" + eventsSQL + ") " + w.expected + ") TO '{expected}' (FORMAT parquet); SELECT count(*) AS n FROM '{expected}'"
+}
+
+// rowsSQL reads the rows of an engine in the order in which they were written.
+func (w *workload) rowsSQL(ours bool) string {
+	if ours {
+		return w.ours
+	}
+	var columns []string
+	for _, c := range w.columns {
+		name, kind, _ := strings.Cut(c, " ")
+		columns = append(columns, name+": '"+kind+"'")
+	}
+	return "SELECT * FROM read_json('{raw}', format = 'newline_delimited', columns = {{" + strings.Join(columns, ", ") + "}})"
+}
+
+// comparisonSQL counts the rows that were expected, those that came, and the equal ones. Sums may differ in the last digits,
+// since each engine adds in another order.
+func (w *workload) comparisonSQL(ours bool) string {
+	rows := "raw AS (SELECT *, row_number() OVER () AS _at FROM (" + w.rowsSQL(ours) + ") WHERE host NOT LIKE '" + closingHost + "%')"
+	if len(w.key) == 0 {
+		var all, same []string
+		for _, c := range w.columns {
+			name, _, _ := strings.Cut(c, " ")
+			all, same = append(all, name), append(same, fmt.Sprintf("e.%[1]s IS NOT DISTINCT FROM g.%[1]s", name))
+		}
+		list := strings.Join(all, ", ")
+		return fmt.Sprintf(`WITH %s, got AS (SELECT %s, count(*) AS _n FROM raw GROUP BY ALL), want AS (SELECT %s, count(*) AS _n FROM '{expected}' GROUP BY ALL)
+			SELECT coalesce(sum(e._n), 0)::BIGINT AS expected, coalesce(sum(g._n), 0)::BIGINT AS came, coalesce(sum(least(e._n, g._n)), 0)::BIGINT AS equal
+			FROM want e FULL JOIN got g ON %s`, rows, list, list, strings.Join(same, " AND "))
+	}
+	var on, same []string
+	for _, c := range w.columns {
+		switch name, kind, _ := strings.Cut(c, " "); {
+		case slices.Contains(w.key, name):
+			on = append(on, fmt.Sprintf("e.%[1]s = g.%[1]s", name))
+		case kind == "DOUBLE":
+			same = append(same, fmt.Sprintf("abs(e.%[1]s - g.%[1]s) <= 1e-9 * abs(e.%[1]s)", name))
+		default:
+			same = append(same, fmt.Sprintf("e.%[1]s = g.%[1]s", name))
+		}
+	}
+	return fmt.Sprintf(`WITH %s, got AS (SELECT *, 1 AS _n FROM raw QUALIFY row_number() OVER (PARTITION BY %s ORDER BY _at DESC) = 1),
+		want AS (SELECT *, 1 AS _n FROM '{expected}')
+		SELECT count(e._n) AS expected, count(g._n) AS came, count(*) FILTER (%s) AS equal FROM want e FULL JOIN got g ON %s`,
+		rows, strings.Join(w.key, ", "), strings.Join(same, " AND "), strings.Join(on, " AND "))
+}
