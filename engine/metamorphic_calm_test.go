@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,15 +18,19 @@ import (
 	"github.com/tidewatch/tidewatch/stream/streamtest"
 )
 
-// controlsOf lists the control records of a task that were claimed, and that no fail-over has lost, in order.
+// controlsOf lists the control records of a task that were claimed, and that no fail-over has lost, in order; without those of
+// quarantine, since the calm run sets aside by itself.
 func (m *metamorph) controlsOf(task stream.TaskID) (all []stream.Control) {
 	for _, cp := range slices.Concat(m.cutClaims, m.world.Claimed()) {
-		if k := recordOf(cp).Control; k != nil && cp.Task == task {
+		if k := recordOf(cp).Control; k != nil && cp.Task == task && k.Kind != "quarantine" {
 			k.Inherit = nil // a calm run has seen it all by itself
 			all = append(all, *k)
 		}
 	}
 	slices.SortFunc(all, func(x, y stream.Control) int { return x.At.Compare(y.At) })
+	for i := range all {
+		all[i].At.Step = uint32(i + 1)
+	}
 	return all
 }
 
@@ -56,6 +62,7 @@ func newAnswers() answers {
 // calm is the run that nothing happens to: engine.Local over the logs of the history.
 func (m *metamorph) calm() (a answers, err error) {
 	a = newAnswers()
+	var calm letters
 	for n := 1; n <= 2; n++ {
 		if n == 2 && !m.begun {
 			break
@@ -67,16 +74,15 @@ func (m *metamorph) calm() (a answers, err error) {
 				a.decisions[d.ID] = string(d.Body)
 			}
 			return nil
-		}, Reject: func(r stream.Rejected) error {
-			a.live[fmt.Sprintf("dead|%d", r.Offset)] = r.Reason
-			return nil
 		}}
 		p := m.plan(life, n)
-		res, err := local.Run(context.Background(), p, m.inputs(p))
+		res, err := local.Run(context.Background(), p, m.inputs(p, &calm))
 		if err != nil {
 			return a, fmt.Errorf("calm run of version %d: %w", n, err)
 		}
 		if n == 1 {
+			set := m.panics()
+			res.Ledger[stream.BucketQuarantined], res.Ledger[stream.BucketRejected] = set, res.Ledger[stream.BucketRejected]-set
 			a.ledger = fmt.Sprint(res.Ledger.Map())
 		}
 		for k, v := range world.Live() {
@@ -90,7 +96,20 @@ func (m *metamorph) calm() (a answers, err error) {
 			}
 		}
 	}
+	maps.Copy(a.live, calm.all)
 	return a, nil
+}
+
+// panics is how many records make workers panic.
+func (m *metamorph) panics() (n int64) {
+	for _, log := range m.log {
+		for _, r := range log {
+			if r.panics != "" {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // answersFor reports whether the version answers for the window that is named in the key, or in the id.
@@ -106,30 +125,37 @@ func (m *metamorph) answersFor(version int, key string) bool {
 	return true
 }
 
-func (m *metamorph) inputs(p *engine.Plan) (inputs []engine.LocalInput) {
+func (m *metamorph) inputs(p *engine.Plan, dead *letters) (inputs []engine.LocalInput) {
 	for n := range int32(rekeySources) {
 		at := stream.Partition{Topic: "events", Number: n}
 		task := stream.TaskID{Instance: p.Instance, Stage: p.Stages[0].Name, Partition: at}
-		source := streamtest.NewLife(m.world, nil).Source(m.topics(), rand.New(rand.NewPCG(1, uint64(n))))
+		source := streamtest.NewLife(m.whole, nil).Source(m.topics(), rand.New(rand.NewPCG(1, uint64(n))))
 		inputs = append(inputs, engine.LocalInput{
 			Partition: at, Partitions: rekeySources, Controls: m.controlsOf(task),
 			Open: func(ctx context.Context, d stream.Decoder) (stream.Reader, error) {
-				r, err := source.Open(ctx, at, 0, d)
-				return atEnd{r}, err
+				r, err := source.Open(ctx, at, 0, gapDecoder{d})
+				return atEnd{r, at, dead}, err
 			},
 		})
 	}
 	return inputs
 }
 
-// atEnd ends where the log does.
-type atEnd struct{ stream.Reader }
+// atEnd ends where the log does, and notes what is rejected.
+type atEnd struct {
+	stream.Reader
+	of   stream.Partition
+	dead *letters
+}
 
 // Read implements stream.Reader.
 func (b atEnd) Read(ctx context.Context) (*stream.Input, error) {
 	in, err := b.Reader.Read(ctx)
 	if err == nil && in.Next == in.From {
 		return nil, io.EOF
+	}
+	for i := range in.Rejected {
+		b.dead.note(b.of, &in.Rejected[i])
 	}
 	return in, err
 }
@@ -138,12 +164,30 @@ func (b atEnd) Read(ctx context.Context) (*stream.Input, error) {
 // answer.
 func (m *metamorph) committed() answers {
 	a := newAnswers()
-	for k, v := range m.world.Live() {
-		if version, rest, named := strings.Cut(k, "|"); !named || version == "dead" || m.answersFor(int(version[0]-'0'), rest) {
-			a.live[k] = v.Content
+	a.files = m.world.Visible()
+	generations := m.generations()
+	for k, v := range a.files { // what was final before a record was quarantined is not shown again
+		version, rest, _ := strings.Cut(k, "/")
+		if k := version + "|" + strings.ReplaceAll(rest, "/", "|"); generations[m.taskOf(k)] > 0 {
+			a.live[k] = v
 		}
 	}
-	a.files = m.world.Visible()
+	for k, v := range m.world.Live() {
+		generation := int64(0)
+		if g, rest, named := strings.Cut(k, "#"); named {
+			generation, _ = strconv.ParseInt(g, 10, 64)
+			k = rest
+		}
+		if version, rest, _ := strings.Cut(k, "|"); !m.answersFor(int(version[0]-'0'), rest) {
+			continue
+		}
+		if generation == generations[m.taskOf(k)] {
+			a.live[k] = v.Content
+		} else {
+			m.wrong++
+		}
+	}
+	maps.Copy(a.live, m.letters.all)
 	for _, d := range m.world.Decisions() {
 		a.decisions[d.ID] = string(d.Body)
 	}
@@ -156,6 +200,27 @@ func (m *metamorph) committed() answers {
 	}
 	a.ledger = fmt.Sprint(sum.Map())
 	return a
+}
+
+// taskOf names the task that shows a live value, if it is one of a stage whose values depend on its generation: the version and the
+// partition, which the key ends with.
+func (m *metamorph) taskOf(key string) string {
+	if m.two {
+		return ""
+	}
+	return key[:1] + key[len(key)-1:]
+}
+
+// generations are those of the tasks by the names that taskOf gives.
+func (m *metamorph) generations() map[string]int64 {
+	all := map[string]int64{}
+	for _, row := range m.world.Rows() {
+		if row.Task.Partition.Topic == "events" && !m.two {
+			version := row.Task.Instance[len(row.Task.Instance)-1:]
+			all[version+strconv.Itoa(int(row.Task.Partition.Number))] = recordOf(&row).Generation
+		}
+	}
+	return all
 }
 
 func recordOf(row *stream.Checkpoint) *stream.Record {
@@ -175,6 +240,9 @@ func (m *metamorph) unaccounted() string {
 		if sum := rec.Ledger.Sum(); sum != rec.At.Offset-rec.First {
 			return fmt.Sprintf("ledger of %s: its sum is %d, offsets %d to %d were passed", name, sum, rec.First, rec.At.Offset)
 		}
+		if q := rec.Ledger[stream.BucketQuarantined]; q != rec.Generation {
+			return fmt.Sprintf("ledger of %s: %d records are quarantined in generation %d", name, q, rec.Generation)
+		}
 		if end := m.end(row.Task.Partition); rec.At.Offset != end {
 			return fmt.Sprintf("ledger of %s: claimed up to offset %d, the log ends at %d", name, rec.At.Offset, end)
 		}
@@ -185,21 +253,20 @@ func (m *metamorph) unaccounted() string {
 // end is the length of a log.
 func (m *metamorph) end(p stream.Partition) int64 {
 	source := streamtest.NewLife(m.world, nil).Source(m.topics(), m.rng)
-	r, err := source.Open(context.Background(), p, 0, &gapDecoder{})
+	end, err := source.LogEnd(context.Background(), p)
 	if err != nil {
 		panic(err)
 	}
-	in, err := r.Read(context.Background())
-	if err != nil {
-		panic(err)
-	}
-	return in.End
+	return end
 }
 
 // check compares with the calm run.
 func (m *metamorph) check() string {
 	if err := m.world.Violation(); err != nil {
 		return err.Error()
+	}
+	if m.letters.bad != "" {
+		return m.letters.bad
 	}
 	want, err := m.calm()
 	if err != nil {
@@ -217,19 +284,44 @@ func (m *metamorph) check() string {
 	if got.ledger != want.ledger {
 		return fmt.Sprintf("ledger: %s, in a calm run %s", got.ledger, want.ledger)
 	}
+	if plain := m.plainLedger(); !m.shipped && got.ledger != plain {
+		return fmt.Sprintf("ledger: %s, by plain code %s", got.ledger, plain)
+	}
 	return m.unaccounted()
 }
 
 // tally is what so many histories have tested.
 type tally struct {
 	histories, crashes, ticks, cuts, frozen, lost, decisions int
+	quarantined, wrong, compacted, flips                     int
 	kinds                                                    [opKinds]int
+}
+
+func (y *tally) join(other tally) {
+	for _, n := range []struct{ to, from *int }{
+		{&y.histories, &other.histories},
+		{&y.crashes, &other.crashes},
+		{&y.ticks, &other.ticks},
+		{&y.cuts, &other.cuts},
+		{&y.frozen, &other.frozen},
+		{&y.lost, &other.lost},
+		{&y.decisions, &other.decisions},
+		{&y.quarantined, &other.quarantined},
+		{&y.wrong, &other.wrong},
+		{&y.compacted, &other.compacted},
+		{&y.flips, &other.flips},
+	} {
+		*n.to += *n.from
+	}
+	for i, n := range other.kinds {
+		y.kinds[i] += n
+	}
 }
 
 func (y *tally) add(m *metamorph) {
 	y.histories++
 	y.crashes += m.crashes
-	y.frozen += len(m.frozen)
+	y.frozen += m.stood
 	y.decisions += len(m.world.Decisions())
 	if m.cut > 0 {
 		y.cuts++
@@ -238,6 +330,10 @@ func (y *tally) add(m *metamorph) {
 		y.kinds[o.kind]++
 	}
 	y.lost += m.lost
+	y.quarantined += int(m.panics())
+	y.wrong += m.wrong
+	y.compacted += m.compacted
+	y.flips += len(m.flips)
 	for _, cp := range m.world.Claimed() {
 		if k := recordOf(cp).Control; k != nil && k.Kind == "tick" {
 			y.ticks++
@@ -246,13 +342,17 @@ func (y *tally) add(m *metamorph) {
 }
 
 func (y *tally) String() string {
-	return fmt.Sprintf("%d histories: %d crashes, %d frozen workers, %d idle ticks, %d cuts, %d lost transactions, %d decisions, operations by kind %v",
-		y.histories, y.crashes, y.frozen, y.ticks, y.cuts, y.lost, y.decisions, y.kinds)
+	return fmt.Sprintf("%d histories: %d crashes, %d frozen workers, %d idle ticks, %d cuts, %d lost transactions, %d decisions, %d quarantined records, "+
+		"%d values of earlier generations, %d compacted records, %d damaged snapshots, operations by kind %v",
+		y.histories, y.crashes, y.frozen, y.ticks, y.cuts, y.lost, y.decisions, y.quarantined, y.wrong, y.compacted, y.flips, y.kinds)
 }
 
 // missing says what a thousand histories must have had, and have not.
 func (y *tally) missing() string {
-	for what, n := range map[string]int{"crashes": y.crashes, "frozen workers": y.frozen, "idle ticks": y.ticks, "cuts": y.cuts, "lost transactions": y.lost, "decisions": y.decisions} {
+	for what, n := range map[string]int{
+		"crashes": y.crashes, "frozen workers": y.frozen, "idle ticks": y.ticks, "cuts": y.cuts, "lost transactions": y.lost, "decisions": y.decisions,
+		"quarantined records": y.quarantined, "values of earlier generations": y.wrong, "compacted records": y.compacted, "damaged snapshots": y.flips,
+	} {
 		if n < y.histories/20 {
 			return fmt.Sprintf("%d %s", n, what)
 		}

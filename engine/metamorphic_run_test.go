@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tidewatch/tidewatch/engine"
+	"github.com/tidewatch/tidewatch/operators/dedupe"
 	"github.com/tidewatch/tidewatch/stream"
 	"github.com/tidewatch/tidewatch/stream/streamtest"
 )
@@ -94,7 +95,17 @@ func (s *metaSource) Open(ctx context.Context, p stream.Partition, offset int64,
 	if s.skip && offset > 0 {
 		offset++
 	}
-	return s.Source.Open(ctx, p, offset, d)
+	return s.Source.Open(ctx, p, offset, gapDecoder{d})
+}
+
+// gapDecoder makes nothing of a record without a value, as if its offset held none.
+type gapDecoder struct{ stream.Decoder }
+
+func (d gapDecoder) Decode(m *stream.Message, b *stream.Batch) error {
+	if len(m.Value) == 0 {
+		return nil
+	}
+	return d.Decoder.Decode(m, b)
 }
 
 // metaWorker is a worker in its present life.
@@ -103,9 +114,10 @@ type metaWorker struct {
 	source *metaSource
 	plans  map[int]bool // versions that it runs
 	pause  chan struct{}
+	immune bool
 }
 
-// plan is version n of the pipeline for a life.
+// plan is version n of the pipeline for a life that sets aside by itself what makes others panic.
 func (m *metamorph) plan(life *streamtest.Life, n int) *engine.Plan {
 	p := m.version(life, n)
 	for _, s := range p.Stages {
@@ -113,32 +125,52 @@ func (m *metamorph) plan(life *streamtest.Life, n int) *engine.Plan {
 		if !m.last {
 			s.Time.IdleAfter = m.idle
 		}
+		sinks := s.NewSinks
+		s.NewSinks = func(ctx context.Context, tc engine.TaskContext) ([]engine.Output, error) {
+			outputs, err := sinks(ctx, tc)
+			for _, o := range outputs {
+				if live, ok := o.Sink.(*streamtest.LiveSink); ok {
+					live.OfGeneration(tc.Generation)
+				}
+			}
+			return outputs, err
+		}
 	}
 	first := p.Stages[0]
-	first.NewDecoder = func() (stream.Decoder, error) { return &gapDecoder{}, nil }
+	first.NewDecoder = func() (stream.Decoder, error) { return &calmDecoder{}, nil }
+	if m.shipped && m.plant.name == "" {
+		changeFirst(first, func(stream.Operator) (stream.Operator, error) {
+			return dedupe.New(&dedupe.Config{By: []string{"key"}, Span: 25 * time.Second, Lateness: lateness}, eventSchema)
+		})
+	}
 	if m.plant.plan != nil {
 		m.plant.plan(p)
 	}
 	return p
 }
 
-// working is the plan as a worker runs it.
-func (m *metamorph) working(life *streamtest.Life, n int) *engine.Plan {
+// changeFirst replaces the first operator of a stage.
+func changeFirst(s *engine.Stage, change func(op stream.Operator) (stream.Operator, error)) {
+	old := s.NewSteps
+	s.NewSteps = func(tc engine.TaskContext) ([]engine.Step, error) {
+		steps, err := old(tc)
+		if err == nil {
+			steps[0].Operator, err = change(steps[0].Operator)
+		}
+		return steps, err
+	}
+}
+
+// working is the plan as a worker runs it, which panics unless it is immune.
+func (m *metamorph) working(life *streamtest.Life, n int, immune bool) *engine.Plan {
 	p := m.plan(life, n)
 	if m.plant.worker != nil {
 		m.plant.worker(p)
 	}
+	first := p.Stages[0]
+	first.NewDecoder = func() (stream.Decoder, error) { return &rottenDecoder{immune: immune}, nil }
+	changeFirst(first, func(op stream.Operator) (stream.Operator, error) { return &tasted{op, immune}, nil })
 	return p
-}
-
-// gapDecoder makes nothing of a record without bytes, as if its offset held none.
-type gapDecoder struct{ eventDecoder }
-
-func (d *gapDecoder) Decode(m *stream.Message, b *stream.Batch) error {
-	if len(m.Value) == 0 {
-		return nil
-	}
-	return d.eventDecoder.Decode(m, b)
 }
 
 func (m *metamorph) topics() map[string]int32 {
@@ -172,8 +204,11 @@ func (m *metamorph) allPartitions() (all []stream.Partition) {
 }
 
 // begin starts a life of worker i, with the partitions that it owns.
-func (m *metamorph) begin(i int) {
-	w := &metaWorker{pause: make(chan struct{}), plans: map[int]bool{}}
+func (m *metamorph) begin(i int) { m.beginAs(i, false) }
+
+// beginAs starts a life that may be immune.
+func (m *metamorph) beginAs(i int, immune bool) {
+	w := &metaWorker{pause: make(chan struct{}), plans: map[int]bool{}, immune: immune}
 	life := streamtest.NewLife(m.world, func(point string) streamtest.Fault {
 		select {
 		case <-w.pause:
@@ -189,10 +224,13 @@ func (m *metamorph) begin(i int) {
 	for n := 1; n <= 2; n++ {
 		if n == 1 || m.look() {
 			w.plans[n] = true
-			plans = append(plans, m.working(life, n))
+			plans = append(plans, m.working(life, n, immune))
 		}
 	}
 	store := life.Claims()
+	if immune {
+		store = mergeClaims{store}
+	}
 	if m.plant.store != nil {
 		store = m.plant.store(store)
 	}
@@ -201,6 +239,9 @@ func (m *metamorph) begin(i int) {
 	}
 	w.runner = newTestRunner(w.source, life, plans, func(c *engine.Config) {
 		c.Store = store
+		c.NewDeadLetters = func(tc engine.TaskContext) (engine.DeadLetters, error) {
+			return deadLetters{life, &m.letters, tc.Task.Partition}, nil
+		}
 		if m.failsOver() {
 			c.Retention = 10 * time.Minute // longer than any fail-over goes back
 		}
@@ -303,6 +344,13 @@ func (m *metamorph) do(o op) {
 		m.upgrade()
 	case opFailOver:
 		m.lost += m.world.FailOver(o.count, time.Second)
+	case opImmune:
+		w.stop()
+		m.beginAs(o.worker, true)
+	case opCompact:
+		m.compact(o)
+	case opFlip:
+		m.flip(o)
 	default:
 	}
 }
@@ -312,21 +360,66 @@ func (m *metamorph) produce(o op) {
 	id := streamtest.LogID{Topic: "events", Partition: int32(p)}
 	for _, e := range o.events {
 		if e.gone {
-			m.world.Append(id, stream.Message{})
+			m.append(id, metaRecord{gone: true}, stream.Message{})
 			continue
 		}
 		front, first := m.front[p], m.front[p] == 0
 		if first {
 			front = 1000 * time.Second
 		}
-		r := event{at: front + e.step, key: e.key, bad: e.bad}
-		if !e.bad && (e.step <= time.Minute || first) {
+		r := event{at: front + e.step, key: e.key, bad: e.bad, panics: e.panics}
+		if !e.bad && e.panics == "" && (e.step <= time.Minute || first) {
 			m.front[p] = max(m.front[p], r.at)
 		}
 		if !m.two { // keyed
 			r.key += fmt.Sprint(p)
 		}
-		m.world.Append(id, r.message())
+		m.append(id, metaRecord{event: r}, r.message())
+	}
+}
+
+// append adds a record to the log, and to the copy of it that is never compacted.
+func (m *metamorph) append(id streamtest.LogID, r metaRecord, message stream.Message) {
+	m.log[id.Partition] = append(m.log[id.Partition], r)
+	m.world.Append(id, message)
+	m.whole.Append(id, message)
+}
+
+// compact ends all workers, also those that stand still, and starts them again on logs that hold less.
+func (m *metamorph) compact(o op) {
+	for _, z := range m.frozen {
+		z.life.Kill()
+		z.stop()
+	}
+	m.frozen = nil
+	for i, w := range m.running {
+		if (i+o.count)%2 == 0 {
+			w.life.Kill()
+		}
+		w.stop()
+	}
+	for _, p := range m.allPartitions() {
+		m.compacted += m.world.Compact(streamtest.LogID{Topic: p.Topic, Partition: p.Number}, func(offset int64) bool { return offset%int64(o.count+1) > 0 })
+	}
+	for i := range m.running {
+		m.begin(i)
+	}
+}
+
+// flip damages the newest snapshots of the tasks of a partition that have another one.
+func (m *metamorph) flip(o op) {
+	ps := m.partitions(o.partition)
+	for _, row := range m.world.Rows() {
+		rec := recordOf(&row)
+		if !slices.Contains(ps, row.Task.Partition) || rec.Previous == nil || len(rec.Snapshot.Slices) == 0 {
+			continue
+		}
+		newest := rec.Snapshot.Slices[len(rec.Snapshot.Slices)-1]
+		if m.flips[newest.Object] || slices.ContainsFunc(rec.Previous.Slices, func(s stream.Slice) bool { return s.Object == newest.Object || m.flips[s.Object] }) {
+			continue
+		}
+		m.flips[newest.Object] = true
+		m.world.Flip(newest.Object, o.count)
 	}
 }
 
@@ -360,6 +453,7 @@ func (m *metamorph) freeze(i int) {
 		w.stop()
 	} else {
 		m.frozen = append(m.frozen, w.process)
+		m.stood++
 	}
 	m.begin(i)
 }
@@ -393,7 +487,7 @@ func (m *metamorph) follow() {
 	for _, w := range m.running {
 		if m.look() && !w.plans[2] {
 			w.plans[2] = true
-			w.runner.Add(m.working(w.life, 2))
+			w.runner.Add(m.working(w.life, 2, w.immune))
 		}
 	}
 }

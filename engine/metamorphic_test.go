@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,38 +19,68 @@ import (
 )
 
 // TestMetamorphic is the property "what happens to the workers changes no answer". A history is a list of operations: records
-// come, in order, late, or from the future, or fall out of the log; workers crash, stand still, drain, and give partitions to
-// each other; dependencies fail; time passes; a new version of the pipeline follows. In the end everything that was committed
-// must equal one calm run over the same records, by one reader, without a worker, with the control records that were claimed.
+// come, in order, late, or from the future, or make a step or the decoder panic, or fall out of the log; workers crash, stand still,
+// drain, and give partitions to each other; dependencies fail, snapshots are damaged; time passes; a new version of the pipeline
+// follows. In the end everything that was committed must equal one calm run over the same records, by one reader, without a
+// worker, with the idle ticks and cuts that were claimed; and the ledger must equal plain code over the log.
 //
-// A failing history is shrunk and printed; -rapid.seed runs it again.
+// A failing history is shrunk and printed; -rapid.seed runs it again. With -histories they are run a thousand at a time, each with
+// a seed of its own, from -seed on: after an interruption, go on with the seed that was told last.
 func TestMetamorphic(t *testing.T) {
-	n := *histories
-	switch {
-	case n == 0 && testing.Short():
-		n = 60
-	case n == 0:
-		n = 1000
+	if *histories > 0 {
+		manyHistories(t, *histories)
+		return
 	}
-	var did tally
-	checkHistories(t, n, func(m *metamorph) string {
-		diff := m.run(t)
-		did.add(m)
-		return diff
-	})
+	n := 1000
+	if testing.Short() {
+		n = 60
+	}
+	did := someHistories(t, n, 0)
 	if missing := did.missing(); n >= 1000 && missing != "" {
 		t.Errorf("%d histories test too little: %s", n, missing)
 	}
 	t.Log(did.String())
 }
 
+// atOnce is how many histories have one seed.
+const atOnce = 1000
+
+func manyHistories(t *testing.T, n int) {
+	t.Helper()
+	var did tally
+	began := time.Now()
+	for seed := *firstSeed; n > did.histories && !t.Failed(); seed++ {
+		some := someHistories(t, min(atOnce, n-did.histories), uint64(seed))
+		did.join(some)
+		fmt.Fprintf(os.Stderr, "seed %d is done, %v: %d of %d histories, %v\n", seed, time.Since(began).Round(time.Second), did.histories, n, did.String())
+	}
+	if missing := did.missing(); did.histories >= 1000 && missing != "" {
+		t.Errorf("they test too little: %s", missing)
+	}
+}
+
+// someHistories draws them from a seed, 0 for any.
+func someHistories(t *testing.T, n int, seed uint64) (did tally) {
+	t.Helper()
+	checkHistories(t, n, seed, func(m *metamorph) string {
+		diff := m.run(t)
+		did.add(m)
+		return diff
+	})
+	return did
+}
+
 // checkHistories draws histories for a property that returns "" or what is wrong.
-func checkHistories(t *testing.T, n int, property func(m *metamorph) string) {
+func checkHistories(t *testing.T, n int, seed uint64, property func(m *metamorph) string) {
 	t.Helper()
 	if testing.Short() {
 		n *= 5 // rapid divides
 	}
-	for name, value := range map[string]string{"rapid.checks": strconv.Itoa(n), "rapid.nofailfile": "true"} {
+	flags := map[string]string{"rapid.checks": strconv.Itoa(n), "rapid.nofailfile": "true"}
+	if seed > 0 {
+		flags["rapid.seed"] = strconv.FormatUint(seed, 10)
+	}
+	for name, value := range flags {
 		old := flag.Lookup(name).Value.String()
 		if err := flag.Set(name, value); err != nil {
 			t.Fatal(err)
@@ -80,6 +111,9 @@ const (
 	opOutage
 	opUpgrade
 	opFailOver
+	opImmune
+	opCompact
+	opFlip
 	opKinds
 )
 
@@ -101,7 +135,9 @@ type metaEvent struct {
 	step time.Duration
 	key  string
 	bad  bool
-	gone bool // compacted away, or the marker of a transaction: an offset without a record
+	gone bool // the marker of a transaction: an offset that never held a record
+	// panics says whom the record makes panic, "" for nobody.
+	panics string
 }
 
 func (e metaEvent) String() string {
@@ -110,6 +146,8 @@ func (e metaEvent) String() string {
 		return "gap"
 	case e.bad:
 		return "bad"
+	case e.panics != "":
+		return e.panics
 	}
 	return fmt.Sprintf("%s%+.1fs", e.key, e.step.Seconds())
 }
@@ -147,6 +185,12 @@ func (o op) String() string {
 		s = "a new version of the pipeline follows"
 	case opFailOver:
 		s = fmt.Sprintf("the claim store fails over and loses at most %d transactions", o.count)
+	case opImmune:
+		s = fmt.Sprintf("worker %d starts again, nothing makes it panic and none of its claims arrives", o.worker)
+	case opCompact:
+		s = fmt.Sprintf("all workers die, offsets below the snapshots are gone but for each %d., all start again", o.count+1)
+	case opFlip:
+		s = fmt.Sprintf("bit %d of the newest snapshots of partition %d is flipped", o.count, o.partition)
 	default:
 		s = "unknown"
 	}
@@ -167,11 +211,19 @@ type metamorph struct {
 	running   []*metaWorker
 	frozen    []*process
 	owner     map[stream.Partition]int
+	whole     *streamtest.World // the logs as they were before compaction
+	log       [rekeySources][]metaRecord
 	front     [rekeySources]time.Duration
+	letters   letters
 	faults    faultSchedule
+	shipped   bool // the shipped dedupe instead of a map
 	last      bool // no idle ticks, no faults: everything comes to its end
 	crashes   int
-	lost      int // transactions, by fail-overs
+	stood     int             // workers that stood still
+	lost      int             // transactions, by fail-overs
+	compacted int             // records
+	flips     map[string]bool // objects that are damaged
+	wrong     int             // live values that only lives have shown that never claimed
 }
 
 func (m *metamorph) String() string {
@@ -191,8 +243,11 @@ func drawHistory(t *rapid.T) *metamorph {
 		m.idle = 500 * time.Millisecond
 	}
 	m.seed = rapid.Uint64Range(0, 1000).Draw(t, "reading order")
+	m.shipped = rapid.IntRange(0, 2).Draw(t, "shipped dedupe") == 0
 	m.ops = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) op { return drawOp(t, m.workers, two) }), 4, 24).Draw(t, "operations")
 	m.calmBeforeUpgrade()
+	m.fewPanics()
+	m.whole, m.flips = streamtest.NewWorld(), map[string]bool{}
 	h := &history{seed: m.seed, rng: rand.New(rand.NewPCG(m.seed, 1)), world: streamtest.NewWorld()}
 	h.world.Strict, h.world.Forgetful = true, true
 	m.succeeding = &succeeding{history: h, two: two}
@@ -202,6 +257,25 @@ func drawHistory(t *rapid.T) *metamorph {
 func (m *metamorph) failsOver() bool {
 	return slices.ContainsFunc(m.ops, func(o op) bool { return o.kind == opFailOver })
 }
+
+// fewPanics keeps so many records that panic that a partition is through with them in time: each takes three attempts, and many in
+// a row stop the task.
+func (m *metamorph) fewPanics() {
+	var n [rekeySources]int
+	for i := range m.ops {
+		o := &m.ops[i]
+		for j := range o.events {
+			if o.events[j].panics == "" {
+				continue
+			}
+			if n[o.partition]++; n[o.partition] > mostPanics {
+				o.events[j].panics = ""
+			}
+		}
+	}
+}
+
+const mostPanics = 5
 
 // calmBeforeUpgrade keeps one upgrade, and no records from the future before it: those that have not moved the mark are
 // missing in the new version, as the design says. A fail-over beside it loses nothing: it would lose the version with its cut.
@@ -213,6 +287,9 @@ func (m *metamorph) calmBeforeUpgrade() {
 		}
 		if at >= 0 && m.ops[i].kind == opFailOver {
 			m.ops[i].count = 0
+		}
+		if i < at && m.ops[i].kind == opFlip { // the new version would inherit it
+			m.ops[i].kind = opPass
 		}
 		for j := range m.ops[i].events {
 			if e := &m.ops[i].events[j]; i < at && e.step > time.Minute {
@@ -230,7 +307,7 @@ var metaOutages = slices.DeleteFunc(slices.Clone(metaPoints), func(p string) boo
 func drawOp(t *rapid.T, workers int, two bool) op {
 	kinds := []opKind{
 		opProduce, opProduce, opProduce, opProduce, opProduce, opPass, opCrash, opCrash, opRestart, opMove, opSteal, opPause, opWake,
-		opFault, opFault, opFault, opOutage, opUpgrade, opFailOver,
+		opFault, opFault, opFault, opOutage, opUpgrade, opFailOver, opImmune, opCompact, opFlip,
 	}
 	o := op{kind: rapid.SampledFrom(kinds).Draw(t, "kind")}
 	o.worker = rapid.IntRange(0, workers-1).Draw(t, "worker")
@@ -251,6 +328,10 @@ func drawOp(t *rapid.T, workers int, two bool) op {
 		o.count = rapid.IntRange(1, 6).Draw(t, "calls")
 	case opFailOver:
 		o.count = rapid.IntRange(0, 8).Draw(t, "transactions")
+	case opCompact:
+		o.count = rapid.IntRange(1, 5).Draw(t, "kept")
+	case opFlip:
+		o.count = rapid.IntRange(0, 9999).Draw(t, "bit")
 	case opOutage:
 		o.point = rapid.SampledFrom(metaOutages).Draw(t, "call")
 		o.outage = rapid.SampledFrom([]time.Duration{300 * time.Millisecond, 2 * time.Second, 9 * time.Second}).Draw(t, "for")
@@ -262,7 +343,7 @@ func drawOp(t *rapid.T, workers int, two bool) op {
 
 func drawEvent(t *rapid.T) metaEvent {
 	e := metaEvent{key: rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(t, "key")}
-	switch rapid.IntRange(0, 11).Draw(t, "sort of record") {
+	switch rapid.IntRange(0, 12).Draw(t, "sort of record") {
 	case 0, 1, 2, 3, 4, 5:
 		e.step = time.Duration(rapid.IntRange(0, 50).Draw(t, "step")) * 100 * time.Millisecond
 	case 6, 7:
@@ -275,6 +356,8 @@ func drawEvent(t *rapid.T) metaEvent {
 		e.bad = true
 	case 11:
 		e.gone = true
+	case 12:
+		e.panics = rapid.SampledFrom([]string{poison, poison, rot}).Draw(t, "panics")
 	}
 	return e
 }
