@@ -30,8 +30,8 @@ type refiller struct {
 	objects stream.Objects
 	clock   stream.Clock
 	log     *slog.Logger
-	wanted  bool          // some pipeline writes to Redis
-	every   time.Duration // between looks while all is well
+	writers func() map[string]bool // names of the pipelines that write to Redis
+	every   time.Duration          // between looks while all is well
 
 	mu struct {
 		sync.Mutex
@@ -73,6 +73,17 @@ type filler interface {
 }
 
 var errRefill = errors.New("it is being filled")
+
+// writersToRedis names the pipelines with an output there.
+func writersToRedis(specs []*pipelines.Spec) map[string]bool {
+	all := map[string]bool{}
+	for _, p := range specs {
+		if slices.ContainsFunc(p.Sinks, func(s pipelines.Sink) bool { return s.Kind == pipelines.RedisSink }) {
+			all[p.Name.Value] = true
+		}
+	}
+	return all
+}
 
 func newRefiller(client *redis.Client, objects stream.Objects, clock stream.Clock, log *slog.Logger) *refiller {
 	r := &refiller{redis: client, objects: objects, clock: clock, log: log, every: lookEvery}
@@ -176,16 +187,17 @@ func (r *refiller) report(err error) {
 
 // look finds what Redis lacks and running tasks can give. The error says why Redis is not ready.
 func (r *refiller) look(ctx context.Context, tasks filler) (missing []*part, err error) {
-	if !r.wanted {
+	writers := r.writers()
+	if len(writers) == 0 {
 		return nil, nil
 	}
 	var parts []*part
 	starting := 0
 	for _, t := range tasks.Status() {
-		switch t.State {
-		case "running":
+		switch {
+		case t.State == "running":
 			parts = append(parts, r.partsOf(t.Task)...)
-		case "starting":
+		case t.State == "starting" && writers[t.Pipeline]:
 			starting++
 		}
 	}

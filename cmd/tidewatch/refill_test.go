@@ -387,7 +387,7 @@ func TestWhatWasNeverWrittenIsNotMissing(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	r := newRefiller(client, nil, clock.System{}, slog.New(slog.DiscardHandler))
-	r.wanted = true
+	r.writers = func() map[string]bool { return map[string]bool{"p": true} }
 	schema := &stream.Schema{Fields: []stream.Field{{Name: "n", Kind: stream.Int}}}
 	open := func(name string, fresh bool) stream.TaskID {
 		id := stream.TaskID{Instance: "p@1", Stage: name, Partition: stream.Partition{Topic: "metrics"}}
@@ -395,6 +395,10 @@ func TestWhatWasNeverWrittenIsNotMissing(t *testing.T) {
 		r.opened(pipelines.SinkConfig{Kind: pipelines.ParquetSink, Output: "o", Schema: schema}, task)
 		r.opened(pipelines.SinkConfig{Kind: pipelines.RedisSink, Output: "o", Schema: schema}, task)
 		return id
+	}
+	elsewhere := runningTasks{{Pipeline: "only-files", State: "starting"}}
+	if _, err := r.look(t.Context(), append(elsewhere, engine.TaskStatus{Pipeline: "p", State: "starting"})); !strings.Contains(fmt.Sprint(err), "1 tasks") {
+		t.Fatalf("one task that writes to Redis is starting, but: %v", err)
 	}
 	fresh, old := open("fresh", true), open("old", false)
 	tasks := runningTasks{{Task: fresh, State: "running"}, {Task: old, State: "running"}}

@@ -183,10 +183,7 @@ func (w *worker) loadPlans(ctx context.Context) error {
 	if err := w.versions.open(ctx); err != nil {
 		return err
 	}
-	now := w.lineup()
-	for _, s := range now.specs {
-		w.refill.wanted = w.refill.wanted || slices.ContainsFunc(s.Sinks, func(s pipelines.Sink) bool { return s.Kind == pipelines.RedisSink })
-	}
+	w.refill.writers = func() map[string]bool { return writersToRedis(w.lineup().specs) }
 	return nil
 }
 
