@@ -92,8 +92,8 @@ model: ## explore the model of the commit protocol in full, with every misreadin
 HISTORIES ?= 100000
 
 .PHONY: metamorphic
-metamorphic: ## random histories of everything that may happen to workers, against a calm run: HISTORIES=
-	$(GO) test -run 'TestMetamorphic$$' -v -histories $(HISTORIES) -timeout 12h ./engine
+metamorphic: ## random histories of everything that may happen to workers, against a calm run: HISTORIES=; go on after SEED=
+	$(GO) test -run 'TestMetamorphic$$' -v -histories $(HISTORIES) -seed $(SEED) -timeout 12h ./engine
 
 .PHONY: golden
 golden: ## write the present output into golden files; read the difference before you commit it
@@ -156,6 +156,10 @@ show-outage: build tools ## a server goes away and comes back: memory, catch-up,
 
 RATE ?= 50000
 EPOCH ?= 200ms
+
+.PHONY: show-burst
+show-burst: build tools ## ten times the normal rate for a minute: memory, lag, catch-up, nothing lost
+	@$(SHOW) burst
 
 .PHONY: show-alert-latency
 show-alert-latency: build tools ## from the end of a window to the alert in Postgres, at a fixed rate, and no alert but those: RATE= EPOCH=

@@ -45,6 +45,7 @@ type exactRun struct {
 	events    int64
 	killEvery time.Duration
 	rate      int64
+	rush      rush
 	file      string
 	kills     int
 	pauseAt   int64         // event before which the producer waits for resume; 0 never
@@ -199,7 +200,7 @@ func (r *exactRun) produce(ctx context.Context, seed uint64) error {
 			}
 		}
 		if i%1000 == 0 {
-			if due := began.Add(time.Duration(float64(i) / float64(r.rate) * float64(time.Second))); !sleepUntil(ctx, due) {
+			if !sleepUntil(ctx, began.Add(r.due(i))) {
 				return ctx.Err()
 			}
 		}
@@ -214,6 +215,21 @@ func (r *exactRun) produce(ctx context.Context, seed uint64) error {
 		}
 	}
 	return errors.Join(w.Flush(), r.c.Client.Flush(ctx))
+}
+
+// rush is a span of events that come several times as fast as the others; none if it is empty.
+type rush struct {
+	from, to int64
+	times    float64
+}
+
+// due is how long after the first event the event i is sent.
+func (r *exactRun) due(i int64) time.Duration {
+	n := float64(i)
+	if fast := min(i, r.rush.to) - r.rush.from; fast > 0 {
+		n -= float64(fast) * (1 - 1/r.rush.times)
+	}
+	return time.Duration(n / float64(r.rate) * float64(time.Second))
 }
 
 func sleepUntil(ctx context.Context, due time.Time) bool {

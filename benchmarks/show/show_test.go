@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidewatch/tidewatch/internal/testservers"
 )
@@ -72,4 +73,16 @@ func lastLines(path string) string {
 		return err.Error()
 	}
 	return string(data[max(0, len(data)-4000):])
+}
+
+func TestRushIsDue(t *testing.T) {
+	r := exactRun{rate: 100, rush: rush{from: 200, to: 1200, times: 10}}
+	for i, want := range map[int64]time.Duration{0: 0, 200: 2 * time.Second, 700: 2500 * time.Millisecond, 1200: 3 * time.Second, 1300: 4 * time.Second} {
+		if got := r.due(i); got != want {
+			t.Errorf("event %d is due after %v, not %v", i, got, want)
+		}
+	}
+	if r.rush = (rush{}); r.due(1300) != 13*time.Second {
+		t.Errorf("without a rush, event 1300 is due after %v", r.due(1300))
+	}
 }
