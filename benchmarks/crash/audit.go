@@ -71,6 +71,11 @@ type claimed struct {
 	} `json:"at"`
 	Control *struct {
 		Kind string `json:"kind"`
+		At   struct {
+			Offset int64 `json:"offset"`
+		} `json:"at"`
+		Mark int64 `json:"mark"` // nanoseconds, like Cut
+		Cut  int64 `json:"cut"`
 	} `json:"control"`
 	Staged []struct {
 		Receipt struct {
@@ -81,12 +86,15 @@ type claimed struct {
 	} `json:"staged"`
 }
 
+// place says which task the row is of.
+func (h *version) place() (pipeline, stage, partition string) {
+	part := strings.Split(h.task, "/")
+	pipeline, _, _ = strings.Cut(part[0], "@")
+	return pipeline, part[1], part[len(part)-1]
+}
+
 // audit judges the protocol.
-func (r *run) audit(ctx context.Context, v *verdict) error {
-	history, err := r.history(ctx)
-	if err != nil {
-		return err
-	}
+func (r *run) audit(ctx context.Context, v *verdict, history []*version) error {
 	last := map[string]*version{}
 	for _, h := range history {
 		if before := last[h.task]; before != nil {

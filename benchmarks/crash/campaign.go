@@ -100,6 +100,11 @@ func (l *lab) all(ctx context.Context, chosen []scenario, o *options, log *histo
 func (l *lab) once(ctx context.Context, s *scenario, seed uint64) (*outcome, error) {
 	limited, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
+	if l.broken {
+		if err := l.restart(ctx); err != nil {
+			return nil, err
+		}
+	}
 	out := &outcome{Scenario: s.name, Seed: seed, At: time.Now().UTC().Truncate(time.Second)}
 	r, err := l.open(limited, s, seed)
 	if err == nil {
@@ -116,8 +121,8 @@ func (l *lab) once(ctx context.Context, s *scenario, seed uint64) (*outcome, err
 	if err == nil {
 		return out, errors.Join(r.leave(ctx), os.RemoveAll(r.dir))
 	}
-	out.Failed = err.Error()
-	return out, l.recover(ctx, r)
+	out.Failed, l.broken = err.Error(), true
+	return out, l.keep(r)
 }
 
 func tenth(d time.Duration) float64 {
@@ -146,19 +151,30 @@ func (r *run) all(ctx context.Context, s *scenario, out *outcome) error {
 	return nil
 }
 
-// recover makes the lab fit for the next run after one that failed: some server may be away, and topics may be left. What the
-// failed run has written stays, to be looked at, unless it was one of a planted bug.
-func (l *lab) recover(ctx context.Context, r *run) error {
-	if r != nil && r.bed != nil {
-		r.bed.Leave()
-		if l.hunting {
-			if err := os.RemoveAll(r.dir); err != nil {
-				return err
-			}
-		} else if err := os.CopyFS(filepath.Join(r.dir, "objects"), os.DirFS(r.objects())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("keep the files of a failed run: %w", err)
+// keep keeps what a failed run has written, to be looked at, unless it was one of a planted bug.
+func (l *lab) keep(r *run) error {
+	if r == nil || r.bed == nil {
+		return nil
+	}
+	r.bed.Leave()
+	if l.hunting {
+		return os.RemoveAll(r.dir)
+	}
+	if err := os.CopyFS(filepath.Join(r.dir, "objects"), os.DirFS(r.objects())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("keep the files of a failed run: %w", err)
+	}
+	return nil
+}
+
+// restart gets fresh servers after a run that failed: some may be away, and topics may be left. On a busy machine a broker may
+// not be up in time.
+func (l *lab) restart(ctx context.Context) (err error) {
+	for range 3 {
+		_ = l.end() // whatever state they are in
+		if err = l.start(ctx); err == nil || ctx.Err() != nil {
+			break
 		}
 	}
-	_ = l.end() // whatever state they are in
-	return l.start(ctx)
+	l.broken = err != nil
+	return err
 }

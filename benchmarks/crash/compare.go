@@ -60,7 +60,11 @@ func equal[K comparable, V comparable](v *verdict, what string, want, got map[K]
 // compare reads every output, of workers that have ended.
 func (r *run) compare(ctx context.Context) (*verdict, error) {
 	v := &verdict{Records: len(r.log.plain) + len(r.log.keyed)}
-	truths := map[string]*truth{"plain": judge(r.log.plain, false), "keyed": judge(r.log.keyed, true)}
+	history, err := r.history(ctx)
+	if err != nil {
+		return nil, err
+	}
+	truths := r.truths(history)
 	for name, t := range truths {
 		if err := t.telling(); err != nil {
 			return nil, fmt.Errorf("the load of %s shows nothing: %w", name, err)
@@ -76,7 +80,8 @@ func (r *run) compare(ctx context.Context) (*verdict, error) {
 			return nil, err
 		}
 	}
-	return v, errors.Join(r.archive(ctx, v, truths["plain"]), r.decisions(ctx, v, truths), r.topics(ctx, v, truths), r.ledger(ctx, v, truths), r.audit(ctx, v))
+	return v, errors.Join(r.archive(ctx, v, truths["plain"]), r.decisions(ctx, v, truths, history),
+		r.topics(ctx, v, truths), r.ledger(ctx, v, truths), r.audit(ctx, v, history))
 }
 
 // rollups asks the command line for what Redis holds.
@@ -179,47 +184,6 @@ func (r *run) archive(ctx context.Context, v *verdict, t *truth) error {
 	return nil
 }
 
-// decisions compares the changes of alerts, and that exactly those that notify are in the outbox.
-func (r *run) decisions(ctx context.Context, v *verdict, truths map[string]*truth) error {
-	conn, err := pgx.Connect(ctx, r.lab.Postgres.DSN(r.name))
-	if err != nil {
-		return fmt.Errorf("read transitions: %w", err)
-	}
-	defer conn.Close(ctx)
-	rows, err := conn.Query(ctx, `SELECT t.body->'alert'->>'pipeline', t.body->'alert'->'labels'->>'host', t.body->>'to',
-		(extract(epoch FROM (t.body->>'at')::timestamptz) * 1000)::bigint, o.id IS NOT NULL
-		FROM tidewatch.tidewatch_transitions t LEFT JOIN tidewatch.tidewatch_outbox o USING (id) WHERE t.body->>'from' <> t.body->>'to'`)
-	if err != nil {
-		return fmt.Errorf("read transitions: %w", err)
-	}
-	got, want := map[string]int{}, map[string]int{}
-	outbox := map[string]bool{}
-	var pipeline, host, state string
-	var at int64
-	var notifies bool
-	_, err = pgx.ForEachRow(rows, []any{&pipeline, &host, &state, &at, &notifies}, func() error {
-		key := fmt.Sprint(pipeline, " ", host, " ", state, " ", at)
-		got[key]++
-		if outbox[key] = notifies; notifies != (state == "firing" || state == "resolved") {
-			v.say(&v.Wrong, "outbox: %s has a notification: %t", key, notifies)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("read transitions: %w", err)
-	}
-	for name, t := range truths {
-		for tr := range maps.Keys(t.transitions) {
-			want[fmt.Sprint(name, " ", tr.host, " ", tr.state, " ", tr.at)] = 1
-		}
-	}
-	if r.loose { // each id is there once, by its key; which ones there are is decided by more than the log
-		return nil
-	}
-	equal(v, "transitions", want, got)
-	return nil
-}
-
 // topics compares dead letters and late events: at least once each, repeats dropped by their headers.
 func (r *run) topics(ctx context.Context, v *verdict, truths map[string]*truth) error {
 	letters, err := readTopic(ctx, r.lab.Kafka.Brokers(), deadLetters)
@@ -229,15 +193,22 @@ func (r *run) topics(ctx context.Context, v *verdict, truths map[string]*truth) 
 	got, want := map[string]bool{}, map[string]bool{}
 	for _, rec := range letters {
 		h := headersOf(rec)
-		if topic := h["tidewatch.topic"]; topic == r.plain || topic == r.keyed {
-			got[h["tidewatch.pipeline"]+" "+h["tidewatch.partition"]+"/"+h["tidewatch.offset"]] = true
+		if topic := h["tidewatch.topic"]; (topic == r.plain || topic == r.keyed) && h["tidewatch.kind"] != "" { // else it says that a letter was handled
+			got[h["tidewatch.kind"]+" "+h["tidewatch.pipeline"]+" "+h["tidewatch.partition"]+"/"+h["tidewatch.offset"]] = true
 		}
 	}
-	for place := range truths["plain"].rejected {
-		want["plain "+place], want["archive."+r.plain+" "+place] = true, true
+	for name, t := range truths {
+		for place, kind := range t.letters {
+			want[kind+" "+name+" "+place] = true
+			if name == "plain" && kind == "rejected" { // the archive has no window to fall over anything
+				want[kind+" archive."+r.plain+" "+place] = true
+			}
+		}
 	}
-	for place := range truths["keyed"].rejected {
-		want["keyed "+place] = true
+	for _, l := range r.log.keyed {
+		if l.late && l.fat && r.narrow {
+			want["parked keyed "+l.place()] = true
+		}
 	}
 	equal(v, "dead letters", want, got)
 	return r.lates(ctx, v)

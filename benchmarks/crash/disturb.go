@@ -155,9 +155,11 @@ func slowServers(ctx context.Context, r *run) error {
 	return err
 }
 
-// restarts kills each server, and starts it again a little later.
+// awayFor is how long a server is away: longer than what any call waits by itself.
+const awayFor = 20 * time.Second
+
+// restarts kills two of the servers, and starts each again after a while in which events come.
 func restarts(ctx context.Context, r *run) error {
-	r.load.over = 20 * time.Second
 	if err := r.start(ctx, 2); err != nil {
 		return err
 	}
@@ -165,12 +167,12 @@ func restarts(ctx context.Context, r *run) error {
 	rng := r.rng(0)
 	rng.Shuffle(len(servers), func(i, j int) { servers[i], servers[j] = servers[j], servers[i] })
 	outages := func(ctx context.Context) error {
-		for _, s := range servers {
+		for _, s := range servers[:2] {
 			sleepUntil(ctx, time.Now().Add(1500*time.Millisecond))
 			if err := s.Kill(); err != nil {
 				return err
 			}
-			sleepUntil(ctx, time.Now().Add(time.Second))
+			sleepUntil(ctx, time.Now().Add(awayFor))
 			if err := s.Start(ctx); err != nil {
 				return err
 			}
@@ -217,7 +219,11 @@ func networkFaults(ctx context.Context, r *run) error {
 }
 
 // failOver lets a standby take PostgreSQL's place that has not got what was claimed in the last second, while workers die.
-func failOver(ctx context.Context, r *run) error {
+func failOver(after time.Duration) func(context.Context, *run) error {
+	return func(ctx context.Context, r *run) error { return r.failOver(ctx, after) }
+}
+
+func (r *run) failOver(ctx context.Context, after time.Duration) error {
 	if err := r.start(ctx, 2); err != nil {
 		return err
 	}
@@ -226,7 +232,7 @@ func failOver(ctx context.Context, r *run) error {
 		return err
 	}
 	lose := func(ctx context.Context) error {
-		sleepUntil(ctx, time.Now().Add(4*time.Second))
+		sleepUntil(ctx, time.Now().Add(after))
 		if err := standby.Detach(ctx); err != nil {
 			return err
 		}
@@ -322,42 +328,4 @@ func (r *run) grow(ctx context.Context, partitions int32) error {
 		sleepUntil(ctx, time.Now().Add(50*time.Millisecond))
 	}
 	return ctx.Err()
-}
-
-// recreated deletes a topic and makes it again when all is done: its tasks must refuse it, and leave everything as it is.
-func recreated(ctx context.Context, r *run) error {
-	if err := r.start(ctx, 1); err != nil {
-		return err
-	}
-	if err := errors.Join(r.produce(ctx), r.settle(ctx)); err != nil {
-		return err
-	}
-	admin := kadm.NewClient(r.bed.Client)
-	if _, err := admin.DeleteTopics(ctx, r.keyed); err != nil {
-		return fmt.Errorf("delete %s: %w", r.keyed, err)
-	}
-	if err := r.bed.CreateTopic(ctx, r.keyed, r.load.partitions); err != nil {
-		return fmt.Errorf("make %s again: %w", r.keyed, err)
-	}
-	if err := r.again(ctx, r.bed.Workers[0]); err != nil {
-		return err
-	}
-	deadline := time.Now().Add(patience)
-	refused := 0
-	for refused < int(r.load.partitions) {
-		if time.Now().After(deadline) || ctx.Err() != nil {
-			return fmt.Errorf("%d of %d tasks refuse the topic that was made again; the log is %s", refused, r.load.partitions, r.bed.Workers[0].Log())
-		}
-		sleepUntil(ctx, time.Now().Add(150*time.Millisecond))
-		tasks, err := r.bed.Tasks(ctx)
-		if refused = 0; err != nil {
-			continue
-		}
-		for _, t := range tasks {
-			if t.Pipeline == "keyed" && t.State == "failed" && strings.Contains(t.Problem, "deleted and created again") {
-				refused++
-			}
-		}
-	}
-	return r.drain(ctx)
 }

@@ -95,7 +95,7 @@ func TestOracle(t *testing.T) {
 		record(1, 0, `{"time":1000000,"host":"c","value":1}`),
 		record(1, 1, `{"time":1050000,"host":"c","value":2}`),
 	}
-	got := judge(log, false)
+	got := judge(log, rules{})
 	if got.mark != 1_048_000 {
 		t.Errorf("the mark is %d", got.mark)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,10 +19,13 @@ type load struct {
 	over       time.Duration // wall clock
 	partitions int32
 	hosts      int
-	bad        float64 // share of records that do not decode
-	wild       int     // each so many events one from the future, 0 for none: fewer than eight among a thousand records
-	hot        float64 // share of events of the first host
-	pauseAt    int     // event before which the producer calls pause; 0 never
+	bad        float64   // share of records that do not decode
+	wild       int       // each so many events one from the future, 0 for none: fewer than eight among a thousand records
+	hot        float64   // share of events of the first host
+	marked     []float64 // how far into the load events come that the window falls over
+	mark       string    // their host
+	fat        int       // each so many events one that is too late, and too long for the topic of late events; 0 for none
+	pauseAt    int       // event before which the producer calls pause; 0 never
 	pause      func(ctx context.Context) error
 	grown      int32 // partitions of the topic that nobody keys, from then on; 0 as before
 }
@@ -38,11 +42,13 @@ const (
 	maxJump     = 60_000
 	threshold   = 900
 	hold        = 10_000
+	nextHold    = 20_000 // of the version that follows
 	rawSlot     = 300_000
 	fileSlot    = 300_000
 	eventEvery  = 100 // event time from one event to the next
 	closingStep = 50_000
 	closings    = 9
+	lateBytes   = 3000 // what the topic of late events takes, where it does not take all
 )
 
 // event is one record to be written.
@@ -62,6 +68,11 @@ func (l *load) make(rng *rand.Rand, i int, base int64) event {
 	e := event{host: fmt.Sprintf("host-%02d", host), at: at}
 	time := at
 	switch luck := rng.Float64(); {
+	case l.isMarked(i):
+		e.host = l.mark
+	case l.fat > 0 && i%l.fat == l.fat-1:
+		e.value = fmt.Appendf(nil, `{"time":%d,"name":"load","value":%d,"host":%q,"note":%q}`, at-4*lateness, rng.IntN(1000), e.host, noise(rng, 2*lateBytes))
+		return e
 	case luck < l.bad:
 		e.value = fmt.Appendf(nil, `{"time":%d,"name":"load","value":oops,"host":%q}`, at, e.host)
 		return e
@@ -74,6 +85,19 @@ func (l *load) make(rng *rand.Rand, i int, base int64) event {
 	}
 	e.value = fmt.Appendf(nil, `{"time":%d,"name":"load","value":%d,"host":%q}`, time, rng.IntN(1000), e.host)
 	return e
+}
+
+func (l *load) isMarked(i int) bool {
+	return slices.ContainsFunc(l.marked, func(part float64) bool { return i == int(part*float64(l.events)) })
+}
+
+// noise is text that compression makes no shorter.
+func noise(rng *rand.Rand, n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte('!' + 2 + rng.IntN(56)) // no quote, no backslash
+	}
+	return string(b)
 }
 
 func keyedPartition(host string, partitions int32) int32 {

@@ -30,6 +30,7 @@ type lab struct {
 	binary  string
 	runs    int
 	last    string // folder of the last run
+	broken  bool   // a run has failed: its servers may be away
 	hunting bool   // a failed run is what is wanted, and cleans up like any other
 
 	kafka, redis, postgres, s3 *proxy // before the servers, for the workers alone
@@ -116,7 +117,11 @@ func (l *lab) open(ctx context.Context, s *scenario, seed uint64) (r *run, err e
 
 // writePipelines writes the files with the run's own topics.
 func (r *run) writePipelines() error {
-	names := strings.NewReplacer("PLAIN", r.plain, "KEYED", r.keyed, "LATE", r.late, "IDLE", r.idle)
+	most := "by: [host]"
+	if r.most > 0 {
+		most += fmt.Sprintf("\n      max_groups: %d", r.most)
+	}
+	names := strings.NewReplacer("PLAIN", r.plain, "KEYED", r.keyed, "LATE", r.late, "IDLE", r.idle, "MOST", most)
 	for name, text := range map[string]string{"plain.yaml": plainPipeline, "keyed.yaml": keyedPipeline} {
 		if err := os.WriteFile(filepath.Join(r.dir, "pipelines", name), []byte(names.Replace(text)), 0o600); err != nil {
 			return err

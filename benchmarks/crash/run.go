@@ -31,7 +31,9 @@ type run struct {
 	lossy              bool          // PostgreSQL has lost claims whose files are visible
 	versions           bool          // two versions of the pipeline that re-keys have read the same events
 	applied            chan struct{} // closed when the second one is
-	loose              bool          // more than the log decides about alerts: idle ticks, or a cut
+	loose              bool          // more than the log decides what is a revision: idle ticks, or a cut
+	most               int           // max_groups of the pipeline that re-keys; 0 is no limit
+	narrow             bool          // the topic of late events takes no long ones
 
 	mu     sync.Mutex
 	kills  int

@@ -19,7 +19,11 @@ type scenario struct {
 
 // scenarios is the table of all of them.
 func scenarios() []scenario {
-	const crash = "worker crash at any point of the loop and of steps 1-7"
+	const (
+		crash     = "worker crash at any point of the loop and of steps 1-7"
+		badRecord = "record that panics an operator or exhausts memory"
+		failsOver = "Postgres fails over and loses its last second"
+	)
 	return []scenario{
 		{name: "worker-crash", row: crash, short: true, heavy: true, play: crashes(allPoints, 8)},
 		{name: "crash-between-steps", row: "crash between upload and claim, claim and reveal, in mid-reveal", short: true, heavy: true, play: crashes(commitPoints, 8)},
@@ -37,18 +41,35 @@ func scenarios() []scenario {
 			name: "undecodable-record", row: "record that does not decode", play: crashes(letterPoints, 7),
 			prepare: func(r *run) { r.load.bad = 0.2 },
 		},
+		{name: "panicking-record", row: badRecord, short: true, prepare: panics, play: crashes(allPoints, 7)},
+		{name: "refused-row", row: "sink rejects a row", short: true, prepare: narrowed, play: parked, settled: true},
+		{name: "state-budget", row: "state larger than its budget", prepare: crowdedWindows, play: crashes(allPoints, 7)},
 		{name: "hot-key", row: "hot key", play: crashes(allPoints, 6), prepare: func(r *run) { r.load.hot = 0.9 }},
 		{name: "calls-fail", row: "slow or failing sink", play: failures},
 		{name: "slow-servers", row: "slow or failing sink", play: slowServers},
-		{name: "dependency-away", row: "object store, Redis or Postgres away for 10 min", play: restarts},
+		{
+			name: "dependency-away", row: "object store, Redis or Postgres away for 10 min", play: restarts,
+			prepare: func(r *run) { r.load.over = 40 * time.Second },
+		},
 		{name: "network-faults", row: "object store, Redis or Postgres away for 10 min", short: true, play: networkFaults},
 		{
-			name: "postgres-failover", row: "Postgres fails over and loses its last second", short: true, play: failOver,
+			name: "postgres-failover", row: failsOver, short: true, play: failOver(4 * time.Second),
 			prepare: func(r *run) { r.lossy, r.load.over = true, 12*time.Second },
+		},
+		{
+			name: "failover-when-idle", row: failsOver, play: failOver(7500 * time.Millisecond),
+			prepare: func(r *run) {
+				idle(r)
+				r.lossy, r.load.over = true, 12*time.Second
+			},
 		},
 		{name: "redis-emptied", row: "Redis emptied", short: true, play: emptied},
 		{
 			name: "topic-recreated", row: "topic recreated or offsets truncated under the checkpoint", play: recreated, settled: true,
+			prepare: func(r *run) { r.load.over = 3 * time.Second },
+		},
+		{
+			name: "offsets-truncated", row: "topic recreated or offsets truncated under the checkpoint", play: truncated, settled: true,
 			prepare: func(r *run) { r.load.over = 3 * time.Second },
 		},
 		{name: "new-version", row: "new pipeline version", short: true, prepare: versions, play: applied},

@@ -14,18 +14,26 @@ import (
 const patience = 90 * time.Second
 
 // settle waits until everything is read and decided, and drains the workers: what they have not written then, they never will.
-func (r *run) settle(ctx context.Context) (err error) {
-	r.calm = time.Now()
-	ctx, done := context.WithCancel(ctx)
+func (r *run) settle(ctx context.Context) error {
+	woken, done := context.WithCancel(ctx)
 	defer done()
-	go r.wake(ctx)
+	go r.wake(woken)
+	if err := r.catchUp(ctx); err != nil {
+		return err
+	}
+	return r.drain(ctx)
+}
+
+// catchUp waits until everything is read and decided.
+func (r *run) catchUp(ctx context.Context) (err error) {
+	r.calm = time.Now()
 	if r.log.plain, err = r.readLog(ctx, r.plain); err != nil {
 		return err
 	}
 	if r.log.keyed, err = r.readLog(ctx, r.keyed); err != nil {
 		return err
 	}
-	mark := time.UnixMilli(judge(r.log.plain, false).mark)
+	mark := time.UnixMilli(judge(r.log.plain, rules{}).mark)
 	parts, plainParts := int(r.load.partitions), int(max(r.load.partitions, r.load.grown))
 	wanted := []bed.Want{
 		{Pipeline: "plain", Stage: "fold", Tasks: plainParts},
@@ -40,7 +48,7 @@ func (r *run) settle(ctx context.Context) (err error) {
 		return err
 	}
 	r.caughtUp = time.Now()
-	return r.drain(ctx)
+	return nil
 }
 
 // wake wakes workers until ctx is done: one may reach the point at which it was to stop only after it was woken.
