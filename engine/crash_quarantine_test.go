@@ -255,6 +255,8 @@ func (p *poisoned) poisonedOracle() *oracle {
 			aside[i] = "panic: the operator cannot stand it"
 		case rot:
 			aside[i] = "panic: the decoder cannot stand it"
+		case deadly, deadlyRead:
+			aside[i] = condemned
 		default:
 			p.events, at = append(p.events, e), append(at, i)
 		}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -228,7 +229,8 @@ type process struct {
 	runner *engine.Runner
 	cancel context.CancelFunc
 	done   chan error
-	err    error // of the runner; a crash may be one
+	err    error       // of the runner; a crash may be one
+	killed atomic.Bool // by a record
 }
 
 func (h *history) start(faults streamtest.Plan) *process {

@@ -115,8 +115,15 @@ func (t *task) workOff(ctx context.Context) error {
 		if k := t.suspect.next(); k != nil {
 			limit = min(limit, k.At.Offset)
 		}
+		limit, err := t.begin(ctx, limit)
+		if err != nil {
+			return err
+		}
 		why, err := t.lane.work(ctx, limit, t.cut)
 		if err != nil {
+			return err
+		}
+		if err := t.done(ctx); err != nil {
 			return err
 		}
 		if err := t.reclaim(ctx); err != nil || why != limited {

@@ -60,6 +60,7 @@ type Config struct {
 	WatchEvery     time.Duration // 10 s: between looks at the rows
 	Lossless       bool          // no fail-over of Store loses a claim
 	Cache          Cache         // of snapshots; nil: none
+	Worker         string        // name of this process in the crash journal
 }
 
 // Runner runs the tasks of a worker: they come and go with the partitions that the source assigns.
@@ -118,7 +119,7 @@ func NewRunner(c Config, plans []*Plan) *Runner {
 	r.turn.stages, r.turn.assigned = map[string][]*Stage{}, map[stream.Partition]bool{}
 	r.mu.tasks, r.mu.peers = map[stream.TaskID]*running{}, map[*Stage]stream.Time{}
 	r.deps = &deps{
-		Config: c, claims: newClaimer(c.Store), siblings: r.siblings,
+		Config: c, claims: newClaimer(c.Store), siblings: r.siblings, turn: make(lock, 1),
 		collector: &collector{objects: c.Objects, clock: c.Clock, log: c.Log, retention: c.Retention},
 	}
 	for _, p := range plans {

@@ -37,7 +37,7 @@ type status struct {
 type TaskStatus struct {
 	Task       stream.TaskID
 	Pipeline   string
-	State      string // "starting", "running", "failed"
+	State      string // "starting", "isolating", "running", "failed"
 	Problem    string // of a failed task, of a task that tries again, or what refutes the pipeline's declaration
 	Epoch      int64
 	At         stream.Version
@@ -91,7 +91,20 @@ func (s *status) start(t *task, cp *stream.Checkpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.owner = stream.Row{Epoch: cp.Epoch, Owner: t.owner, Timeline: cp.Timeline}
-	s.mu.now.State, s.mu.now.Epoch = "running", cp.Epoch
+	s.mu.now.Epoch = cp.Epoch
+	if t.journal == nil {
+		s.mu.now.State = "running"
+	}
+}
+
+// isolate tells why the task works alone or waits for that, and begins to run if it does so no more.
+func (s *status) isolate(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.now.State, s.mu.now.Problem = "isolating", why
+	if why == "" {
+		s.mu.now.State = "running"
+	}
 }
 
 // row is what the task believes of its row.

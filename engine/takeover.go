@@ -25,11 +25,15 @@ func (t *task) takeOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	t.taken = true
 	rec, err := decodeRecord(cp)
 	if err != nil {
 		return err
 	}
 	t.met = rec.At.Offset
+	if err := t.isolate(ctx, cp, rec); err != nil {
+		return err
+	}
 	if err := t.open(ctx, cp, rec); err != nil {
 		return err
 	}
@@ -97,6 +101,9 @@ func (t *task) open(ctx context.Context, cp *stream.Checkpoint, rec *stream.Reco
 	decoder, err := t.lane.newDecoder()
 	if err != nil {
 		return err
+	}
+	if t.journal != nil {
+		decoder = &journalled{decoder, t}
 	}
 	t.reader, err = t.deps.Source.Open(ctx, t.id.Partition, t.lane.at.Offset, decoder)
 	return err
@@ -167,6 +174,9 @@ func (t *task) replay(ctx context.Context, rec *stream.Record) error {
 	l := t.lane
 	l.chain.muted = true
 	defer func() { l.chain.muted = false }()
+	if t.journal != nil {
+		defer func() { t.journal.replaying, t.journal.passed = false, l.passed }()
+	}
 	for _, k := range rec.Controls {
 		if k.At.Compare(l.at) <= 0 {
 			continue // part of the snapshot
@@ -199,8 +209,15 @@ func (t *task) replayTo(ctx context.Context, offset int64) error {
 				return err
 			}
 		}
-		why, err := l.run(ctx, offset)
+		limit, err := t.begin(ctx, offset)
 		if err != nil {
+			return err
+		}
+		why, err := l.run(ctx, limit)
+		if err != nil {
+			return err
+		}
+		if err := t.done(ctx); err != nil {
 			return err
 		}
 		l.chain.relieve(stream.Epoch{At: l.at})

@@ -38,6 +38,12 @@ type task struct {
 
 	snapshotAt stream.Version
 
+	taken     bool     // the row was
+	journal   *journal // while the task works alone, or waits for that
+	careful   bool     // it claims behind each input, up to an offset
+	carefulTo int64    // -1: it is not known yet
+	noted     bool     // the journal holds an entry of it
+
 	suspect *suspicion // shared with the attempts before and after
 	met     int64      // offset of the row that was taken over
 
@@ -63,14 +69,20 @@ type deps struct {
 	claims    *claimer
 	collector *collector
 	siblings  func(*Stage) stream.Time // lowest known mark of the stage's tasks
+	turn      lock                     // of the one task that works alone, or asks for it
 }
 
 // run owns the task until it is drained, overtaken (errLost), cancelled, or fails.
 func (t *task) run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer func() { err = errors.Join(err, t.close(cancel, err)) }()
-	if err := t.takeOver(ctx); err != nil {
+	defer func() {
+		t.release(ctx)
+		err = errors.Join(err, t.close(cancel, err))
+	}()
+	if err := t.takeOver(ctx); errors.Is(err, errDrained) {
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("take over %s: %w", t.id, err)
 	}
 	for {
@@ -128,12 +140,15 @@ func (t *task) take(ctx context.Context, in *stream.Input) error {
 		t.lastData = now
 		t.deps.Observer.Fetched(t.id, in.Next-in.From)
 	} else if in.Batch == nil || in.Batch.Len() == 0 {
-		return nil
+		return t.starve(ctx)
 	}
 	if err := t.lane.give(in); err != nil {
 		return stream.Mark(stream.Fatal, err)
 	}
-	return t.workOff(ctx)
+	if err := t.workOff(ctx); err != nil {
+		return err
+	}
+	return t.tread(ctx)
 }
 
 // cut captures an epoch where a part ends.

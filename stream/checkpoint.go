@@ -39,6 +39,8 @@ type Ended struct {
 	Deaths int
 	Entry  []byte        // of the journal; nil if there is none
 	Lasted time.Duration // how long the process was seen to live on after it had written Entry
+	// Isolation says that somewhere a task works alone, or did so until its process died a moment ago.
+	Isolation bool
 }
 
 // Record is what a row holds beside epoch, owner and timeline. Unknown fields of a newer version are refused.
@@ -172,8 +174,11 @@ type Journal interface {
 	Isolate(ctx context.Context, task TaskID, owner string) (alone, mine bool, err error)
 }
 
-// IsolationLapse is how long an isolation lasts that is not asked for again.
-const IsolationLapse = 15 * time.Second
+// IsolationLapse is how long an isolation lasts that is not asked for again, and IsolationSeen how long it is told of afterwards.
+const (
+	IsolationLapse = 15 * time.Second
+	IsolationSeen  = 45 * time.Second
+)
 
 // Successions is an optional ability of a ClaimStore: one version of a pipeline follows another.
 type Successions interface {

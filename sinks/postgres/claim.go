@@ -26,20 +26,21 @@ ON CONFLICT (task) DO UPDATE SET owner = EXCLUDED.owner, timeline = EXCLUDED.tim
     attempts = t.attempts + (t.owner <> EXCLUDED.owner OR t.attempts = 0)::int
 RETURNING t.epoch, t.timeline, t.record, t.attempts - 1,
     (SELECT j.entry FROM tidewatch_journal j WHERE j.task = t.task),
-    coalesce((SELECT extract(epoch FROM j.beat_at - j.begun_at)::float8 FROM tidewatch_journal j WHERE j.task = t.task), 0)`
+    coalesce((SELECT extract(epoch FROM j.beat_at - j.begun_at)::float8 FROM tidewatch_journal j WHERE j.task = t.task), 0),
+    EXISTS (SELECT FROM tidewatch_isolation i WHERE i.until > now() - make_interval(secs => $8))`
 
 // TakeOver implements stream.ClaimStore. It may be repeated.
 func (s *ClaimStore) TakeOver(ctx context.Context, task stream.TaskID, owner string) (*stream.Checkpoint, error) {
 	read := func(row pgx.CollectableRow) (*stream.Checkpoint, error) {
 		cp := &stream.Checkpoint{Task: task, Owner: owner}
 		var lasted float64
-		err := row.Scan(&cp.Epoch, &cp.Timeline, &cp.Record, &cp.Ended.Deaths, &cp.Ended.Entry, &lasted)
+		err := row.Scan(&cp.Epoch, &cp.Timeline, &cp.Record, &cp.Ended.Deaths, &cp.Ended.Entry, &lasted, &cp.Ended.Isolation)
 		cp.Ended.Lasted = time.Duration(lasted * float64(time.Second))
 		return cp, err
 	}
 	p := task.Partition
 	found, err := query(ctx, s.db.statement("take task over", takeOverSQL), read,
-		task.String(), task.Instance, task.Stage, p.Topic, p.Incarnation, p.Number, owner)
+		task.String(), task.Instance, task.Stage, p.Topic, p.Incarnation, p.Number, owner, stream.IsolationSeen.Seconds())
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,10 @@ func (j *journal) takeOver(task string, again bool) stream.Ended {
 		j.attempts[task]++
 	}
 	e := j.entries[task]
-	return stream.Ended{Deaths: j.attempts[task] - 1, Entry: slices.Clone(e.body), Lasted: e.beat.Sub(e.begun)}
+	return stream.Ended{
+		Deaths: j.attempts[task] - 1, Entry: slices.Clone(e.body), Lasted: e.beat.Sub(e.begun),
+		Isolation: j.isolated.task != "" && j.isolated.until.Add(stream.IsolationSeen).After(clock.System{}.Now()),
+	}
 }
 
 // Entry is the journal's entry of a task, nil if there is none.

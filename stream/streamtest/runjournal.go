@@ -106,10 +106,18 @@ func (r *storeRun) isolates(t testing.TB, s stream.ClaimStore, _ func() []string
 			t.Fatal(err)
 		}
 	}
+	told := func(owner string, isolation bool) {
+		t.Helper()
+		if cp := takeOver(t, s, 2, owner); cp.Ended.Isolation != isolation {
+			t.Fatalf("%s was told of an isolation: %t", owner, cp.Ended.Isolation)
+		}
+	}
 	want(0, "a", false, false)
 	takeOver(t, s, 0, "a")
 	takeOver(t, s, 1, "b")
+	told("x", false)
 	want(0, "a", true, true)
+	told("y", true)
 	want(0, "a", true, true)
 	want(1, "b", false, true)
 	want(1, "a", false, false)
@@ -123,4 +131,9 @@ func (r *storeRun) isolates(t testing.TB, s stream.ClaimStore, _ func() []string
 	want(1, "b", false, false)
 	want(0, "a", true, true)
 	want(1, "c", false, true)
+	takeOver(t, s, 0, "d")
+	told("x", true) // it died, or does not know yet
+	want(0, "d", true, true)
+	release(0, "d")
+	told("y", false)
 }

@@ -126,15 +126,16 @@ func (r *reader) Read(ctx context.Context) (in *stream.Input, err error) {
 func (r *reader) read() (*stream.Input, error) {
 	w, rows := r.s.l.W, r.s.rows()
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	end := int64(len(w.mu.logs[r.log]))
+	log, silent := w.mu.logs[r.log], w.mu.silent // what is there stays as it is
+	w.mu.Unlock()
+	end := int64(len(log))
 	r.batch.Reset()
-	if w.mu.silent {
+	if silent {
 		return &stream.Input{Batch: r.batch, From: r.next, Next: r.next, End: -1}, nil
 	}
 	in := &stream.Input{Batch: r.batch, From: r.next, Next: min(r.next+rows, end), End: end}
 	for i := in.From; i < in.Next; i++ {
-		m := w.mu.logs[r.log][i]
+		m := log[i]
 		if err := r.decoder.Decode(&m, r.batch); err != nil {
 			if stream.KindOfError(err) != stream.Reject {
 				return nil, err
