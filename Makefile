@@ -138,9 +138,9 @@ crash: tools ## kill, pause and cut off real workers, compare with an oracle: SE
 	@$(CRASH) $(CRASH_FLAGS) $(if $(SHORT),-short) $(if $(filter command line environment,$(origin MINUTES)),-minutes $(MINUTES),-runs $(RUNS)) $(if $(SHARE),-share $(SHARE))
 
 .PHONY: crash-mutants
-crash-mutants: tools ## plant bugs in a copy of the tree, and see each caught by its scenario of make crash: SCENARIO= RESULTS=
+crash-mutants: tools ## plant bugs in a copy of the tree, and see each caught by its scenario of make crash: SCENARIO= MUTANT= RESULTS=
 	$(GO) build -tags faults -o bin/tidewatch-faults ./cmd/tidewatch
-	@$(CRASH) -mutants $(CRASH_FLAGS)
+	@$(CRASH) -mutants $(CRASH_FLAGS) $(if $(MUTANT),-mutant "$(MUTANT)")
 
 .PHONY: show-restart
 show-restart: build tools ## a killed worker reads again only what came since its snapshot

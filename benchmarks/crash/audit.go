@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -72,7 +73,8 @@ type claimed struct {
 	Control *struct {
 		Kind string `json:"kind"`
 		At   struct {
-			Offset int64 `json:"offset"`
+			Offset int64  `json:"offset"`
+			Step   uint32 `json:"step"`
 		} `json:"at"`
 		Mark int64 `json:"mark"` // nanoseconds, like Cut
 		Cut  int64 `json:"cut"`
@@ -102,8 +104,8 @@ func (r *run) audit(ctx context.Context, v *verdict, history []*version) error {
 		}
 		last[h.task] = h
 	}
-	if r.lossy {
-		return nil
+	if err := r.copies(v, history); err != nil || r.lossy {
+		return err
 	}
 	return errors.Join(r.seen(v, history), r.marks(ctx, v, history))
 }
@@ -143,6 +145,36 @@ func judgeStep(v *verdict, before, h *version) {
 	case h.said.At.Offset < before.said.At.Offset:
 		v.say(&v.Wrong, "audit: epoch %d of %s goes back from offset %d to %d", h.epoch, h.task, before.said.At.Offset, h.said.At.Offset)
 	}
+}
+
+// copies asks of every copy of a control record that the rows know it: it may have taken effect before a fail-over has lost its
+// claim.
+func (r *run) copies(v *verdict, history []*version) error {
+	claimed := map[string]int64{} // marks
+	for _, h := range history {
+		if k := h.said.Control; k != nil {
+			claimed[fmt.Sprintf("%s/controls/%016x%08x", h.task, k.At.Offset, k.At.Step)] = k.Mark
+		}
+	}
+	state := filepath.Join(r.objects(), "state")
+	var failed error
+	err := visible(state, func(path string, _ time.Time) {
+		name := strings.TrimPrefix(path, state+"/")
+		if filepath.Base(filepath.Dir(name)) != "controls" {
+			return
+		}
+		var k struct {
+			Mark int64 `json:"mark"`
+		}
+		text, err := os.ReadFile(path)
+		if err := errors.Join(err, json.Unmarshal(text, &k)); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("read a copy of a control record: %w", err))
+		}
+		if mark, ok := claimed[name]; !ok || mark != k.Mark {
+			v.say(&v.Wrong, "audit: the rows say nothing of the control record %s, which has taken effect", name)
+		}
+	})
+	return errors.Join(err, failed)
 }
 
 // coarse is how far a file's time may lie behind the clock: the kernel takes that of its last tick.

@@ -220,10 +220,30 @@ func networkFaults(ctx context.Context, r *run) error {
 
 // failOver lets a standby take PostgreSQL's place that has not got what was claimed in the last second, while workers die.
 func failOver(after time.Duration) func(context.Context, *run) error {
-	return func(ctx context.Context, r *run) error { return r.failOver(ctx, after) }
+	return func(ctx context.Context, r *run) error {
+		return r.failOver(ctx, after, func(ctx context.Context) { sleepUntil(ctx, time.Now().Add(time.Second)) }, r.lead(1, 6, allPoints()))
+	}
 }
 
-func (r *run) failOver(ctx context.Context, after time.Duration) error {
+// failOverLast does so when everything was read, so that nothing is claimed any more by which a worker could learn of it.
+func failOverLast(ctx context.Context, r *run) error {
+	produced := make(chan struct{})
+	r.load.after = func() { close(produced) }
+	last := func(ctx context.Context) {
+		select {
+		case <-ctx.Done():
+		case <-produced:
+			sleepUntil(ctx, time.Now().Add(time.Second))
+		}
+	}
+	if err := r.failOver(ctx, r.load.over-time.Second, last, r.lead(1, 3, allPoints())); err != nil {
+		return err
+	}
+	sleepUntil(ctx, time.Now().Add(lookEvery)) // until then a worker need not know
+	return ctx.Err()
+}
+
+func (r *run) failOver(ctx context.Context, after time.Duration, lost func(context.Context), crash func(context.Context) error) error {
 	if err := r.start(ctx, 2); err != nil {
 		return err
 	}
@@ -236,7 +256,7 @@ func (r *run) failOver(ctx context.Context, after time.Duration) error {
 		if err := standby.Detach(ctx); err != nil {
 			return err
 		}
-		sleepUntil(ctx, time.Now().Add(time.Second))
+		lost(ctx)
 		r.lab.postgres.refuse(true)
 		if err := r.lab.Postgres.Kill(); err != nil {
 			return err
@@ -248,7 +268,7 @@ func (r *run) failOver(ctx context.Context, after time.Duration) error {
 		r.lab.postgres.refuse(false)
 		return nil
 	}
-	err = together(ctx, r.produce, lose, r.lead(1, 6, allPoints()))
+	err = together(ctx, r.produce, lose, crash)
 	before := r.lab.Postgres
 	r.lab.Postgres = standby // of the runs to come, too
 	return errors.Join(err, before.Close())
@@ -278,7 +298,7 @@ func emptied(ctx context.Context, r *run) error {
 	return ctx.Err()
 }
 
-// lookEvery is a little more than the time between two looks of a worker at what Redis holds.
+// lookEvery is a little more than the time between two looks of a worker at its rows.
 const lookEvery = 11 * time.Second
 
 // applied lets a new version of the pipeline that re-keys follow the running one, while workers die.

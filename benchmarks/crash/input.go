@@ -27,7 +27,8 @@ type load struct {
 	fat        int       // each so many events one that is too late, and too long for the topic of late events; 0 for none
 	pauseAt    int       // event before which the producer calls pause; 0 never
 	pause      func(ctx context.Context) error
-	grown      int32 // partitions of the topic that nobody keys, from then on; 0 as before
+	after      func() // is called when all is produced; nil: nobody waits
+	grown      int32  // partitions of the topic that nobody keys, from then on; 0 as before
 }
 
 func defaultLoad(seed uint64) load {
@@ -135,6 +136,9 @@ func (r *run) produce(ctx context.Context) error {
 	r.close(l, base, send)
 	if err := r.bed.Client.Flush(ctx); err != nil {
 		return fmt.Errorf("produce: %w", err)
+	}
+	if l.after != nil {
+		l.after()
 	}
 	return failed.get()
 }

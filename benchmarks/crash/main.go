@@ -30,7 +30,7 @@ func command() int {
 // options are the flags.
 type options struct {
 	binary, dir, only, results, log string
-	share                           string
+	share, mutant                   string
 	seed                            uint64
 	runs                            int
 	minutes                         float64
@@ -52,6 +52,7 @@ func crash(ctx context.Context, args []string) error {
 	f.StringVar(&o.share, "share", shareEven, "kills: scenarios that kill most are played between any two others; even: all alike")
 	f.BoolVar(&o.short, "short", false, "the bounded form: some of the scenarios, once each")
 	f.BoolVar(&o.mutants, "mutants", false, "plant bugs instead, and see each caught by its scenario")
+	f.StringVar(&o.mutant, "mutant", "", "a part of the names of the bugs to be planted; default all")
 	if err := f.Parse(args); err != nil {
 		return err
 	}

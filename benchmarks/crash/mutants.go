@@ -26,7 +26,7 @@ type edit struct{ old, now string }
 
 // mutants breaks one rule each.
 func mutants() []mutant {
-	return slices.Concat(otherMutants(), commitMutants())
+	return slices.Concat(otherMutants(), commitMutants(), refusalMutants())
 }
 
 // commitMutants are about the steps of the commit.
@@ -91,6 +91,47 @@ func otherMutants() []mutant {
 	}
 }
 
+// refusalMutants are about records, rows and groups that are not taken, and about what was lost.
+func refusalMutants() []mutant {
+	return []mutant{
+		{
+			name: "who replays does not know what was quarantined", file: "engine/quarantine.go", scenario: "panicking-record", tries: 1,
+			edits: []edit{{"{claimedControls(rec), t.lost}", "{t.lost}"}},
+		},
+		{
+			name: "a refused row is parked without a letter", file: "engine/park.go", scenario: "refused-row", tries: 1,
+			edits: []edit{{"[]stream.Rejected{letter}", "[]stream.Rejected{letter}[1:]"}},
+		},
+		{
+			name: "which groups find room depends on borders of batches", file: "operators/window/limit.go", scenario: "state-budget", tries: 1,
+			edits: []edit{{"p.cells.Len()+len(f.admitted.rows) > f.most", "p.cells.Len() > f.most"}},
+		},
+		{
+			name: "deleted records are passed over", file: "sources/kafka/parking.go", scenario: "offsets-truncated", tries: 1,
+			edits: []edit{{"\t\t\tf.p.fail(f, explainRange(f.p.id, next, start, end))\n\t\t\treturn\n", "\t\t\tf.fetching.next = start\n"}},
+		},
+		{
+			name: "no frontier after a fail-over: lost control records are not looked for", file: "engine/failover.go", scenario: "failover-when-idle", tries: 3,
+			edits: []edit{{"rec.Timeline, rec.Frontier = cp.Timeline, &stream.Version{Offset: end}", "rec.Timeline, end = cp.Timeline, end+1"}},
+		},
+		{
+			name: "watch without a comparison of epochs", file: "engine/watch.go", scenario: "failover-at-the-end", tries: 3,
+			edits: []edit{{" || r.Epoch < own[i].Epoch {", " {"}},
+		},
+		{
+			name: "a claim without an answer counts as won", file: "engine/commit.go", scenario: "claim-reply-lost", tries: 3,
+			edits: []edit{{
+				"\t\twon, err = c.t.deps.claims.claim(ctx, next)\n\t\treturn err\n",
+				"\t\tif won, err = c.t.deps.claims.claim(ctx, next); err != nil {\n\t\t\twon = true\n\t\t}\n\t\treturn nil\n",
+			}},
+		},
+		{
+			name: "a snapshot does not wait for live outputs", file: "engine/commit.go", scenario: "calls-fail", tries: 3,
+			edits: []edit{{"acknowledged, c.behind[w.sink] = false, true", "acknowledged, c.behind[w.sink] = true, true"}},
+		},
+	}
+}
+
 // caught is how a mutant fared, as it stands in the log.
 type caught struct {
 	Mutant   string `json:"mutant"`
@@ -109,6 +150,9 @@ func (l *lab) mutate(ctx context.Context, o *options, log *history[caught]) erro
 	l.hunting = true
 	var missed []error
 	for _, m := range mutants() {
+		if !strings.Contains(m.name, o.mutant) {
+			continue
+		}
 		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), m.scenario) {
 			continue
 		}

@@ -63,6 +63,10 @@ func scenarios() []scenario {
 				r.lossy, r.load.over = true, 12*time.Second
 			},
 		},
+		{
+			name: "failover-at-the-end", row: failsOver, play: failOverLast,
+			prepare: func(r *run) { r.lossy = true },
+		},
 		{name: "redis-emptied", row: "Redis emptied", short: true, play: emptied},
 		{
 			name: "topic-recreated", row: "topic recreated or offsets truncated under the checkpoint", play: recreated, settled: true,
