@@ -41,7 +41,7 @@ type ledgerRecord struct {
 }
 
 // ledgerLog draws a log, and sorts every offset into its bucket with plain code: the mark is the highest event time before
-// less the disorder, over all that decodes.
+// less the disorder, over all that decodes and is not quarantined.
 func ledgerLog(t *rapid.T) (log []ledgerRecord) {
 	base := time.Date(2026, 11, 24, 5, 0, 0, 0, time.UTC)
 	type sight struct {
@@ -61,13 +61,16 @@ func ledgerLog(t *rapid.T) (log []ledgerRecord) {
 			at = highest.Add(time.Duration(rapid.IntRange(-60_000, 8_000).Draw(t, "from the front")) * time.Millisecond)
 		}
 		r := ledgerRecord{}
-		switch rapid.SampledFrom([]string{"gap", "broken", "other", "repeat", "event", "event", "event"}).Draw(t, "what") {
+		switch rapid.SampledFrom([]string{"gap", "broken", "poison", "other", "repeat", "event", "event", "event"}).Draw(t, "what") {
 		case "gap":
 			r.bucket, r.kind = stream.BucketGap, rapid.SampledFrom(stream.GapKinds()).Draw(t, "kind")
 			log = append(log, r)
 			continue
 		case "broken":
 			log = append(log, ledgerRecord{value: "{broken", bucket: stream.BucketRejected})
+			continue
+		case "poison":
+			log = append(log, ledgerRecord{value: event(at, "wanted", i), bucket: stream.BucketQuarantined})
 			continue
 		case "other":
 			r.value, r.bucket = event(at, "other", i), stream.BucketFiltered
@@ -100,6 +103,16 @@ func ledgerLog(t *rapid.T) (log []ledgerRecord) {
 		log = append(log, r)
 	}
 	return log
+}
+
+// quarantines are the control records of a log.
+func quarantines(log []ledgerRecord) (all []stream.Control) {
+	for offset, r := range log {
+		if r.bucket == stream.BucketQuarantined {
+			all = append(all, stream.Control{Kind: "quarantine", At: stream.Version{Offset: int64(offset), Step: uint32(len(all) + 1)}, Reason: "drawn"})
+		}
+	}
+	return all
 }
 
 // ledgerReader reads a log in portions. It implements stream.Reader.
@@ -140,7 +153,7 @@ func (r *ledgerReader) Read(context.Context) (*stream.Input, error) {
 // Close implements stream.Reader.
 func (r *ledgerReader) Close() error { return nil }
 
-// TestEveryOffsetIsInOneBucket: through the shipped decoder, filter, dedupe and window, whatever the portions, every offset of a
+// TestEveryOffsetIsInOneBucket: through quarantine and the shipped decoder, filter, dedupe and window, whatever the portions, every offset of a
 // random log ends in the bucket that plain code over the log says, and in no other: with each offset that a log is longer,
 // exactly that bucket grows by one.
 func TestEveryOffsetIsInOneBucket(t *testing.T) {
@@ -162,7 +175,7 @@ func TestEveryOffsetIsInOneBucket(t *testing.T) {
 				Reject: func(stream.Rejected) error { return nil },
 			}
 			at := stream.Partition{Topic: "metrics"}
-			res, err := local.Run(t.Context(), plan, []engine.LocalInput{{Partition: at, Partitions: 1, Open: func(_ context.Context, d stream.Decoder) (stream.Reader, error) {
+			res, err := local.Run(t.Context(), plan, []engine.LocalInput{{Partition: at, Partitions: 1, Controls: quarantines(log), Open: func(_ context.Context, d stream.Decoder) (stream.Reader, error) {
 				portions := func() int { return rapid.IntRange(1, 9).Draw(t, "portion") }
 				return &ledgerReader{log: log, portions: portions, decoder: d, batch: stream.NewBatch(d.Schema())}, nil
 			}}})
@@ -181,7 +194,7 @@ func TestEveryOffsetIsInOneBucket(t *testing.T) {
 		}
 	})
 	for _, b := range []stream.Bucket{
-		stream.BucketRejected, stream.BucketFiltered, stream.BucketDuplicate, stream.BucketLate, stream.BucketRevised, stream.BucketCounted, stream.BucketGap,
+		stream.BucketRejected, stream.BucketQuarantined, stream.BucketFiltered, stream.BucketDuplicate, stream.BucketLate, stream.BucketRevised, stream.BucketCounted, stream.BucketGap,
 	} {
 		if met[b] == 0 {
 			t.Errorf("no offset was %s: the logs are too tame", b)
