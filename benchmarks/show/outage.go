@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tidewatch/tidewatch/benchmarks/bed"
+	"github.com/tidewatch/tidewatch/pipelines"
 )
 
 // outageReport is the line that show-outage prints.
@@ -61,7 +62,7 @@ type outageRun struct {
 type outageSample struct {
 	at       time.Time
 	rss      float64
-	heap     float64 // live
+	heap     float64 // live after the last collection, MB: what Go takes its next goal from
 	lag      int64   // of all tasks; -1 if one is unknown
 	complete time.Time
 	ready    string               // what /readyz says is wrong
@@ -76,7 +77,7 @@ func outage(ctx context.Context, args []string) error {
 	f.StringVar(&r.sink, "sink", "redis", "redis, postgres, objects or kafka")
 	f.StringVar(&r.how, "how", "kill", "kill: killed, and started again with the data that it keeps; pause: it stands still and answers nobody")
 	minutes := f.Float64("minutes", 10, "how long it is away")
-	f.DurationVar(&r.calm, "calm", 45*time.Second, "time before and after")
+	f.DurationVar(&r.calm, "calm", 0, "time before and after; default 45s, and what fills the raw archive once for outages of more than two minutes")
 	f.Int64Var(&r.rate, "rate", 5000, "events a second")
 	seed := f.Uint64("seed", 7, "seed of the events")
 	keep := f.String("dir", "", "folder for files and logs; default a temporary one, removed when all is equal")
@@ -87,7 +88,14 @@ func outage(ctx context.Context, args []string) error {
 		return fmt.Errorf("-sink %s -how %s: there are redis, postgres, objects, kafka, and kill, pause", r.sink, r.how)
 	}
 	r.away = time.Duration(*minutes * float64(time.Minute))
-	r.events = r.rate * int64((r.away+2*r.calm)/time.Second) / exactPartitions * exactPartitions
+	switch {
+	case r.calm > 0:
+	case r.away > 2*time.Minute:
+		r.calm = pipelines.CutSlot + 30*time.Second
+	default:
+		r.calm = 45 * time.Second
+	}
+	r.events = r.rate * int64((r.calm+r.away+min(r.calm, 45*time.Second))/time.Second) / exactPartitions * exactPartitions
 	r.rng = rand.New(rand.NewPCG(*seed, 99))
 	dir, done, err := workFolder(*keep, "show-outage")
 	if err != nil {
@@ -227,7 +235,7 @@ func (r *outageRun) disturb(ctx context.Context) error {
 		return true
 	})
 	if err == nil {
-		err = r.watch(ctx, r.calm/2, nil)
+		err = r.watch(ctx, min(r.calm/2, 30*time.Second), nil)
 	}
 	r.sum(before, during, gone)
 	return err
@@ -268,7 +276,8 @@ func (r *outageRun) look(ctx context.Context) outageSample {
 	if text := getText(ctx, "http://"+r.w.HTTP+"/readyz"); !strings.Contains(text, `"ready"`) {
 		s.ready = text
 	}
-	s.heap = metricOf(getText(ctx, "http://"+r.w.Admin+"/metrics"), "go_memstats_heap_inuse_bytes") / (1 << 20)
+	text := getText(ctx, "http://"+r.w.Admin+"/metrics")
+	s.heap = metricOf(text, "go_memstats_next_gc_bytes") / (1 + metricOf(text, "go_gc_gogc_percent")/100) / (1 << 20)
 	var status struct {
 		Dependencies []struct {
 			Name  string     `json:"name"`
