@@ -33,6 +33,8 @@ func (a *app) ledgerCommand() *cobra.Command {
 			"apart into markers of transactions, records of aborted ones, and what the log does not hold (absent), as the log was when\n" +
 			"it was read first. The difference between the offsets passed and the sum of the buckets is 0; anything else is a defect, and\n" +
 			"the exit status is 8. --by sums up; a sum of differences is that of their amounts, so that two never hide each other.\n\n" +
+			"The stages of a pipeline count offsets of topics of their own, each as of its newest claim. Where those stand at different\n" +
+			"event times, standard error says so: what lies between is on its way, so their sums are not of the same events.\n\n" +
 			"A row of a task holds its newest claim only. --watch looks at the rows again and again, and writes a line of JSON for what\n" +
 			"each task has claimed since the look before: with --every below the distance of epochs, a line for each epoch.",
 		Example: "  tidewatch ledger -o csv\n  tidewatch ledger --by stage --pipeline host-cpu\n  tidewatch ledger --watch --every 500ms > ledger.jsonl",
@@ -62,9 +64,11 @@ type ledgerRow struct {
 	Ledger     map[string]int64 `json:"ledger"`
 	Gaps       map[string]int64 `json:"gaps"`
 	Difference int64            `json:"difference"`
+	Watermark  *time.Time       `json:"watermark"` // of the claim, the lowest of some; null if one has none
 
 	counts stream.Ledger
 	gaps   stream.Gaps
+	mark   stream.Time
 }
 
 // ledgerOfRow reads a task's row.
@@ -78,6 +82,7 @@ func ledgerOfRow(task string, epoch int64, record []byte) (*ledgerRow, error) {
 	row := &ledgerRow{
 		Task: task, Instance: instance, Stage: stage, Partitions: 1, Epoch: epoch, First: rec.First, Offset: rec.At.Offset,
 		Difference: rec.At.Offset - rec.First - rec.Ledger.Sum(), counts: rec.Ledger,
+		mark: rec.Mark,
 	}
 	if rec.Gaps != nil {
 		row.gaps = *rec.Gaps
@@ -88,6 +93,10 @@ func ledgerOfRow(task string, epoch int64, record []byte) (*ledgerRow, error) {
 // named fills what JSON shows from the counts.
 func (r *ledgerRow) named() *ledgerRow {
 	r.Ledger, r.Gaps = r.counts.Map(), r.gaps.Map(&r.counts)
+	if r.Watermark = nil; r.mark != stream.NoTime {
+		at := r.mark.Go()
+		r.Watermark = &at
+	}
 	return r
 }
 
@@ -98,6 +107,7 @@ func (r *ledgerRow) add(other *ledgerRow) {
 	r.Difference = max(r.Difference, -r.Difference) + max(other.Difference, -other.Difference)
 	r.counts.Add(&other.counts)
 	r.gaps.Add(other.gaps)
+	r.mark = min(r.mark, other.mark)
 	r.named()
 }
 
@@ -162,6 +172,11 @@ func (a *app) ledger(ctx context.Context, f *ledgerFlags) error {
 	if err != nil {
 		return err
 	}
+	if !a.quiet {
+		for _, apart := range stagesApart(rows) {
+			fmt.Fprintln(a.errs, apart)
+		}
+	}
 	sums := f.summed(rows)
 	if err := a.print(ledgerListing(f.by, sums)); err != nil {
 		return err
@@ -176,6 +191,39 @@ func (a *app) ledger(ctx context.Context, f *ledgerFlags) error {
 		return fail(exitCheck, fmt.Errorf("%d of %d ledgers do not add up", wrong, len(sums)))
 	}
 	return nil
+}
+
+// stagesApart says which stages of one instance stand at different event times.
+func stagesApart(rows []*ledgerRow) (said []string) {
+	type stage struct{ instance, name string }
+	marks := map[stage]stream.Time{}
+	byInstance := map[string][]string{}
+	for _, r := range rows {
+		s := stage{r.Instance, r.Stage}
+		mark, known := marks[s]
+		if !known {
+			mark = stream.MaxTime
+			byInstance[r.Instance] = append(byInstance[r.Instance], r.Stage)
+		}
+		marks[s] = min(mark, r.mark)
+	}
+	for _, instance := range sortedKeys(byInstance) {
+		var each []string
+		same := true
+		for _, name := range byInstance[instance] {
+			mark := marks[stage{instance, name}]
+			same = same && mark == marks[stage{instance, byInstance[instance][0]}]
+			through := "none yet"
+			if mark != stream.NoTime {
+				through = mark.String()
+			}
+			each = append(each, name+" "+through)
+		}
+		if !same {
+			said = append(said, fmt.Sprintf("%s: the watermarks of the stages are %s; what lies between is on its way", instance, strings.Join(each, ", ")))
+		}
+	}
+	return said
 }
 
 func ledgerListing(by string, rows []*ledgerRow) *listing {

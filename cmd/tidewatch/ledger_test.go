@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -54,6 +55,34 @@ p@1,main,1,0,2,0,0,0,0,0,0,2,0,0,0,0,0`,
 		}
 		if got := strings.Join(lines, "\n"); got != want {
 			t.Errorf("by %s:\n%s\nwant\n%s", by, got, want)
+		}
+	}
+}
+
+// TestStagesOfTheLedgerStandApart: where the newest claims of two stages are of different event times, somebody who compares their
+// sums is told.
+func TestStagesOfTheLedgerStandApart(t *testing.T) {
+	row := func(task string, mark stream.Time) *ledgerRow {
+		return ledgerRowOfTest(t, task, 1, &stream.Record{Mark: mark})
+	}
+	at := stream.TimeOf(time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC))
+	rows := []*ledgerRow{
+		row("apart@1/fold/m.i/0", at.Add(time.Minute)), row("apart@1/fold/m.i/1", at.Add(time.Hour)),
+		row("apart@1/merge/x.i/0", at), row("apart@1/merge/x.i/1", at.Add(time.Minute)),
+		row("begun@1/fold/m.i/0", at), row("begun@1/merge/x.i/0", stream.NoTime),
+		row("same@1/fold/m.i/0", at), row("same@1/fold/m.i/1", at.Add(time.Hour)), row("same@1/merge/x.i/0", at),
+		row("single@1/main/m.i/0", at), row("single@1/main/m.i/1", at.Add(time.Hour)),
+	}
+	want := `apart@1: the watermarks of the stages are fold 2026-11-30T12:01:00Z, merge 2026-11-30T12:00:00Z; what lies between is on its way
+begun@1: the watermarks of the stages are fold 2026-11-30T12:00:00Z, merge none yet; what lies between is on its way`
+	if got := strings.Join(stagesApart(rows), "\n"); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	f := ledgerFlags{by: "stage"}
+	for _, sum := range f.summed(rows) {
+		wanted := sum.Instance != "begun@1" || sum.Stage != "merge"
+		if (sum.Watermark != nil) != wanted || sum.Instance == "apart@1" && sum.Stage == "merge" && !sum.Watermark.Equal(at.Go()) {
+			t.Errorf("%s of %s: watermark %v", sum.Stage, sum.Instance, sum.Watermark)
 		}
 	}
 }
