@@ -95,6 +95,10 @@ HISTORIES ?= 100000
 metamorphic: ## random histories of everything that may happen to workers, against a calm run: HISTORIES=; go on after SEED=
 	$(GO) test -run 'TestMetamorphic$$' -v -histories $(HISTORIES) -seed $(SEED) -timeout 12h ./engine
 
+.PHONY: metamorphic-mutants
+metamorphic-mutants: ## plant bugs in the engine, and see each caught by random histories or the shipped pipelines: HISTORIES= RESULTS=
+	$(GO) run ./benchmarks/mutants -histories $(HISTORIES) -seed $(SEED) $(if $(RESULTS),-results $(RESULTS))
+
 .PHONY: golden
 golden: ## write the present output into golden files; read the difference before you commit it
 	$(GO) test $$($(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... | grep ' .*internal/golden' | cut -d' ' -f1) -rewrite
