@@ -8,6 +8,7 @@ import (
 	"math"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -91,6 +92,7 @@ type suspicion struct {
 	last      int64             // the newest of them so far
 	streak    int               // how many there were without a record between them that was worked off
 	replays   int               // panics at what was claimed already
+	aside     atomic.Int64      // records that were quarantined
 }
 
 func newSuspicion() *suspicion { return &suspicion{last: math.MinInt64, once: map[int64]bool{}} }

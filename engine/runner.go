@@ -401,7 +401,9 @@ func (r *Runner) attempts() (tasks []*task) {
 // Status lists how every task of this worker stands, in the order of their names.
 func (r *Runner) Status() (all []TaskStatus) {
 	for _, t := range r.attempts() {
-		all = append(all, t.status.get())
+		now := t.status.get()
+		now.Quarantined = t.suspect.aside.Load()
+		all = append(all, now)
 	}
 	return all
 }

@@ -59,6 +59,8 @@ type TaskStatus struct {
 	Outputs    map[string]string // troubles by output, "" if none
 	Parked     map[string]int64  // rows by output that its server refused since the task started here; it is never changed
 	Durations  map[string]Duration
+	// Quarantined is how many records were set aside since the partition is here.
+	Quarantined int64
 }
 
 // GroupLimit tells how near the groups of a window are to what the pipeline allows.

@@ -318,6 +318,7 @@ func (t *task) outcomes(ctx context.Context, wait bool) error {
 		t.inFlight, t.claimed, t.claimedMark = false, o.claimed.at, o.claimed.mark
 		if o.claimed.control != nil {
 			if o.claimed.control.Kind == controlQuarantine {
+				t.suspect.aside.Add(1)
 				return errRaised
 			}
 			if err := t.lane.control(ctx, o.claimed.control); err != nil {

@@ -66,7 +66,7 @@ func pipelineInfo(d *pipelines.Description, now *StatusAnswer) PipelineInfo {
 
 // worse is the state that needs attention first.
 func worse(a, b string) string {
-	order := []string{"idle", "running", "starting", "failed"}
+	order := []string{"idle", "running", "starting", "isolating", "failed"}
 	if slices.Index(order, b) > slices.Index(order, a) {
 		return b
 	}

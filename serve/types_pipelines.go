@@ -16,7 +16,7 @@ type PipelineInfo struct {
 	Name            string           `json:"name"`
 	About           string           `json:"about"`
 	Instance        string           `json:"instance" doc:"Name and version; empty if it only asks for the archive."`
-	State           string           `json:"state" doc:"running, starting, failed; idle if no partition is on this worker."`
+	State           string           `json:"state" doc:"running, starting, isolating (its processes have died again and again: it works alone, or waits for that), failed; idle if no partition is on this worker."`
 	Problem         string           `json:"problem,omitempty"`
 	Lag             *int64           `json:"lag" doc:"Records of all partitions; null while unknown."`
 	LagSeconds      float64          `json:"lag_seconds" doc:"Of the slowest partition."`

@@ -77,6 +77,7 @@ type taskSeen struct {
 	epoch, offset int64     // the newest claim, and what was read when it was seen
 	since         time.Time // nothing has waited for a claim before
 	rejected      int64     // the most that was seen; -1 before the task has run
+	quarantined   int64     // told of already
 }
 
 // answers are the answers of the API so far.
@@ -139,6 +140,8 @@ type pipelineFigures struct {
 	difference          int64
 	behind              time.Duration
 	unclaimed, standing time.Duration
+	isolated            int64
+	quarantined         int64            // since the last measurement
 	letters             map[string]int64 // by topic, since the last measurement
 }
 
@@ -156,6 +159,11 @@ func (m *selfMeter) figures(p *engine.Plan, t *engine.TaskStatus, now time.Time)
 	} else if stage.Cut == nil { // the raw archive claims where a file ends, whenever that is
 		f.unclaimed = max(seen.unclaimed(t, now)-stage.Interval.Epoch, 0)
 	}
+	if t.State == "isolating" {
+		f.isolated = 1
+	}
+	f.quarantined = max(t.Quarantined-seen.quarantined, 0)
+	seen.quarantined = t.Quarantined
 	for _, trouble := range t.Outputs {
 		if trouble != "" {
 			f.failing++
@@ -197,6 +205,7 @@ func (f *pipelineFigures) add(t pipelineFigures) {
 	f.found, f.known = true, f.known && t.known
 	f.lag, f.epochs, f.failed, f.failing, f.difference = f.lag+t.lag, f.epochs+t.epochs, f.failed+t.failed, f.failing+t.failing, f.difference+t.difference
 	f.behind, f.unclaimed, f.standing = max(f.behind, t.behind), max(f.unclaimed, t.unclaimed), max(f.standing, t.standing)
+	f.isolated, f.quarantined = f.isolated+t.isolated, f.quarantined+t.quarantined
 	if f.letters == nil {
 		f.letters = map[string]int64{}
 	}
@@ -224,6 +233,8 @@ func (f *pipelineFigures) points(pipeline string) (points []host.Point) {
 	trouble("tidewatch.claim.overdue", "s", f.unclaimed.Seconds())
 	trouble("tidewatch.watermark.overdue", "s", f.standing.Seconds())
 	trouble("tidewatch.tasks.failed", "{task}", float64(f.failed))
+	trouble("tidewatch.tasks.isolated", "{task}", float64(f.isolated))
+	trouble("tidewatch.records.quarantined", "{record}", float64(f.quarantined))
 	trouble("tidewatch.outputs.failing", "{output}", float64(f.failing))
 	trouble("tidewatch.ledger.difference", "{offset}", float64(f.difference))
 	return points

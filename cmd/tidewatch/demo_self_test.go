@@ -68,6 +68,8 @@ func TestSelfFiguresTellTroubles(t *testing.T) {
 		"claimed":          {func(s *engine.TaskStatus) { read(s, 5, stream.BucketCounted); s.Epoch++ }, 45 * time.Second, "epochs 4, lag.records 0, lag.time 0"},
 		"starting":         {func(s *engine.TaskStatus) { s.State = "starting" }, 45 * time.Second, healthy + ", claim.overdue 44"},
 		"failed":           {func(s *engine.TaskStatus) { s.State = "failed" }, 45 * time.Second, healthy + ", tasks.failed 1"},
+		"isolated":         {func(s *engine.TaskStatus) { s.State = "isolating" }, 0, healthy + ", tasks.isolated 1"},
+		"quarantined":      {func(s *engine.TaskStatus) { s.Quarantined = 2 }, 0, healthy + ", records.quarantined 2"},
 		"watermark":        {func(s *engine.TaskStatus) { s.Mark = stream.TimeOf(selfAt.Add(-time.Minute)) }, 0, healthy + ", watermark.overdue 15"},
 		"no watermark yet": {func(s *engine.TaskStatus) { s.Mark = stream.NoTime }, 0, healthy},
 		"output":           {func(s *engine.TaskStatus) { s.Outputs["redis"] = "away" }, 0, healthy + ", outputs.failing 1"},

@@ -130,7 +130,9 @@ func TestRulesReadWhatIsSent(t *testing.T) {
 	s.Outputs["redis"], s.Ledger[stream.BucketCounted] = "away", s.Ledger[stream.BucketCounted]+1
 	failed := *s
 	failed.Task.Partition.Number, failed.State = 1, "failed"
-	points := m.measure([]engine.TaskStatus{*s, failed}, selfAt.Add(time.Hour))
+	isolated := *s
+	isolated.Task.Partition.Number, isolated.State, isolated.Quarantined = 2, "isolating", 1
+	points := m.measure([]engine.TaskStatus{*s, failed, isolated}, selfAt.Add(time.Hour))
 	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: requestsMetric}, []string{"route", "status"})
 	h.WithLabelValues("status", "500").Observe(1)
 	answers, err := m.answers(h)

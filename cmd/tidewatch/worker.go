@@ -200,7 +200,7 @@ func (w *worker) openSource(ctx context.Context) error {
 	e := engine.Config{
 		Store: w.db.Claims(), Objects: w.objects, Clock: clock.System{}, Log: w.log, Tracer: tracer, Observer: w.metrics,
 		NewDeadLetters: w.newDeadLetters, NewInternal: w.newInternal, Retention: w.garbage,
-		Lossless: w.config.Postgres.Failover == config.LosslessFailover,
+		Lossless: w.config.Postgres.Failover == config.LosslessFailover, Worker: fmt.Sprintf("%s, process %d", w.id, os.Getpid()),
 	}
 	if err := w.openCache(&e); err != nil {
 		return err

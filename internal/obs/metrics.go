@@ -52,7 +52,7 @@ func desc(name, unit, help string, more ...string) *prometheus.Desc {
 type descriptions struct {
 	fetched, lag, lagSeconds, watermark, complete, epoch, offset, state, groups, snapshot, ledger, difference, running, seconds, commits *prometheus.Desc
 	limit, fullest, overflow                                                                                                             *prometheus.Desc
-	output, parked, gaps, ahead, behind                                                                                                  *prometheus.Desc
+	output, isolated, parked, gaps, ahead, behind                                                                                        *prometheus.Desc
 }
 
 func describe() *descriptions {
@@ -73,7 +73,8 @@ func describe() *descriptions {
 		ledger:     desc("ledger_offsets_total", "offsets", "Offsets by what became of them.", "bucket"),
 		gaps:       desc("ledger_gap_offsets_total", "offsets", "Offsets of the ledger's bucket gap by kind: marker (it ends a transaction), aborted, absent (compacted).", "kind"),
 		difference: desc("ledger_difference", "", "Offsets passed less the sum of the ledger: 0, or a defect."),
-		running:    desc("task_running", "", "1 while the task runs, 0 while it starts or has failed."),
+		running:    desc("task_running", "", "1 while the task runs, 0 while it starts, is isolated or has failed."),
+		isolated:   desc("task_isolated", "", "1 while the task works alone, or waits for that, since its processes have died again and again."),
 		seconds:    desc("commit_seconds_total", "seconds", "Time spent in the phases of the commit of epochs: capture, stage, claim, reveal.", "phase"),
 		commits:    desc("commit_phases_total", "", "How often a phase of the commit of epochs ran.", "phase"),
 		ahead:      desc("producer_clock_ahead_seconds", "seconds", "Largest lead of a producer's clock over the broker's, if it is above a second, else 0."),
@@ -89,7 +90,7 @@ func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, each := range []*prometheus.Desc{
 		d.fetched, d.lag, d.lagSeconds, d.watermark, d.complete, d.epoch, d.offset, d.state, d.groups, d.limit, d.fullest, d.overflow, d.snapshot, d.ledger,
 		d.difference, d.running, d.seconds, d.commits, d.ahead, d.behind, d.output,
-		d.parked, d.gaps,
+		d.parked, d.gaps, d.isolated,
 	} {
 		out <- each
 	}
@@ -143,6 +144,7 @@ func (m *Metrics) collect(d *descriptions, s *engine.TaskStatus, out chan<- prom
 		send(d.difference, prometheus.GaugeValue, float64(s.At.Offset-s.First-s.Ledger.Sum()))
 	}
 	send(d.running, prometheus.GaugeValue, truth(s.State == "running"))
+	send(d.isolated, prometheus.GaugeValue, truth(s.State == "isolating"))
 	for phase, t := range s.Durations {
 		send(d.seconds, prometheus.CounterValue, t.Total.Seconds(), phase)
 		send(d.commits, prometheus.CounterValue, float64(t.Count), phase)
