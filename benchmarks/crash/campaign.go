@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// shortFor bounds the bounded form: no run begins later.
+const shortFor = 4 * time.Minute
+
 // runLimit bounds a run that hangs.
 const runLimit = 6 * time.Minute
 
@@ -78,7 +81,12 @@ func (o *options) turns(chosen []scenario, log *history[outcome]) iter.Seq2[*sce
 // all plays what there is to play. A run that fails is noted like any other, and keeps its folder.
 func (l *lab) all(ctx context.Context, chosen []scenario, o *options, log *history[outcome]) error {
 	var failed []error
+	began := time.Now()
 	for s, seed := range o.turns(chosen, log) {
+		if o.short && time.Since(began) > shortFor {
+			fmt.Printf("%-22s not played: %s were over\n", s.name, shortFor)
+			continue
+		}
 		out, err := l.once(ctx, s, seed)
 		if err != nil {
 			return errors.Join(append(failed, err)...)

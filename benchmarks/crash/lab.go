@@ -31,6 +31,7 @@ type lab struct {
 	runs    int
 	last    string // folder of the last run
 	broken  bool   // a run has failed: its servers may be away
+	short   bool   // the bounded form: less load, fewer deaths
 	hunting bool   // a failed run is what is wanted, and cleans up like any other
 
 	kafka, redis, postgres, s3 *proxy // before the servers, for the workers alone
@@ -86,8 +87,11 @@ func (l *lab) open(ctx context.Context, s *scenario, seed uint64) (r *run, err e
 	if err := os.MkdirAll(filepath.Join(dir, "pipelines"), 0o700); err != nil {
 		return nil, err
 	}
-	r = &run{lab: l, name: name, dir: dir, seed: seed, load: defaultLoad(seed), plain: "plain-" + name, keyed: "keyed-" + name, late: "late-" + name, idle: "0s"}
+	r = &run{lab: l, name: name, dir: dir, seed: seed, load: defaultLoad(seed), plain: "plain-" + name, keyed: "keyed-" + name, late: "late-" + name, idle: "0s", patience: patience}
 	r.faults.hits = map[string]int{}
+	if r.short = l.short; r.short {
+		r.load.events, r.load.over = r.load.events/2, r.load.over/2
+	}
 	if s.prepare != nil {
 		s.prepare(r)
 	}

@@ -50,7 +50,7 @@ func crash(ctx context.Context, args []string) error {
 	f.IntVar(&o.runs, "runs", 1, "runs of each scenario")
 	f.Float64Var(&o.minutes, "minutes", 0, "play round after round for so long instead, with seeds that the log does not hold")
 	f.StringVar(&o.share, "share", shareEven, "kills: scenarios that kill most are played between any two others; even: all alike")
-	f.BoolVar(&o.short, "short", false, "the bounded form: some of the scenarios, once each")
+	f.BoolVar(&o.short, "short", false, "the bounded form: some of the scenarios, with half of the load")
 	f.BoolVar(&o.mutants, "mutants", false, "plant bugs instead, and see each caught by its scenario")
 	f.StringVar(&o.mutant, "mutant", "", "a part of the names of the bugs to be planted; default all")
 	if err := f.Parse(args); err != nil {
@@ -94,6 +94,7 @@ func (o *options) play(ctx context.Context, chosen []scenario) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.end()) }()
+	l.short = o.short
 	if o.mutants {
 		log, err := openHistory[caught](o.log)
 		if err != nil {

@@ -160,7 +160,7 @@ func (l *lab) mutate(ctx context.Context, o *options, log *history[caught]) erro
 		if err := l.hunt(ctx, tree, &m, c, o.seed); err != nil {
 			return fmt.Errorf("mutant %q: %w", m.name, err)
 		}
-		fmt.Printf("%-50s %-20s runs=%d caught: %s\n", m.name, m.scenario, c.Runs, c.By)
+		fmt.Printf("%-50s %-20s runs=%d caught: %s\n", m.name, m.scenario, c.Runs, clipped(c.By, 300))
 		if err := errors.Join(log.add(*c), o.write(mutantsPart, func() string { return mutantsTable(log) })); err != nil {
 			return err
 		}

@@ -33,6 +33,8 @@ type run struct {
 	applied            chan struct{} // closed when the second one is
 	loose              bool          // more than the log decides what is a revision: idle ticks, or a cut
 	most               int           // max_groups of the pipeline that re-keys; 0 is no limit
+	patience           time.Duration // for the workers to catch up
+	short              bool          // the bounded form
 	narrow             bool          // the topic of late events takes no long ones
 
 	mu     sync.Mutex

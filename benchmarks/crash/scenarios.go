@@ -29,7 +29,7 @@ func scenarios() []scenario {
 		{name: "crash-between-steps", row: "crash between upload and claim, claim and reveal, in mid-reveal", short: true, heavy: true, play: crashes(commitPoints, 8)},
 		{name: "crash-in-takeover", row: crash, heavy: true, play: crashes(arrivalPoints, 10)},
 		{name: "stale-owner", row: "stale owner (paused 5 min, wakes)", short: true, prepare: shortSessions, play: staleOwners},
-		{name: "rebalance", row: "rebalance in mid-window; a worker joins and leaves every few seconds", short: true, prepare: shortSessions, play: comeAndGo},
+		{name: "rebalance", row: "rebalance in mid-window; a worker joins and leaves every few seconds", prepare: shortSessions, play: comeAndGo},
 		{name: "claim-reply-lost", row: "reply of a claim lost; claim delayed for minutes", short: true, play: lostReplies},
 		{
 			name: "future-timestamp", row: "future timestamp, clock skew", play: crashes(allPoints, 6),
@@ -42,6 +42,7 @@ func scenarios() []scenario {
 			prepare: func(r *run) { r.load.bad = 0.2 },
 		},
 		{name: "panicking-record", row: badRecord, short: true, prepare: panics, play: crashes(allPoints, 7)},
+		{name: "killing-record", row: badRecord, prepare: kills, play: mended, settled: true},
 		{name: "refused-row", row: "sink rejects a row", short: true, prepare: narrowed, play: parked, settled: true},
 		{name: "state-budget", row: "state larger than its budget", prepare: crowdedWindows, play: crashes(allPoints, 7)},
 		{name: "hot-key", row: "hot key", play: crashes(allPoints, 6), prepare: func(r *run) { r.load.hot = 0.9 }},
@@ -51,7 +52,7 @@ func scenarios() []scenario {
 			name: "dependency-away", row: "object store, Redis or Postgres away for 10 min", play: restarts,
 			prepare: func(r *run) { r.load.over = 40 * time.Second },
 		},
-		{name: "network-faults", row: "object store, Redis or Postgres away for 10 min", short: true, play: networkFaults},
+		{name: "network-faults", row: "object store, Redis or Postgres away for 10 min", play: networkFaults},
 		{
 			name: "postgres-failover", row: failsOver, short: true, play: failOver(4 * time.Second),
 			prepare: func(r *run) { r.lossy, r.load.over = true, 12*time.Second },
@@ -128,6 +129,9 @@ func crashes(points func() []point, lives int) func(context.Context, *run) error
 	return func(ctx context.Context, r *run) error {
 		if err := r.start(ctx, 2); err != nil {
 			return err
+		}
+		if r.short {
+			lives /= 2
 		}
 		return together(ctx, r.produce, r.lead(0, lives, points()), r.lead(1, lives, points()))
 	}

@@ -61,7 +61,7 @@ func (r *run) wake(ctx context.Context) {
 }
 
 func (r *run) await(ctx context.Context, wanted []bed.Want, mark time.Time) error {
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(r.patience)
 	last, calm := "", 0
 	for time.Now().Before(deadline) && ctx.Err() == nil {
 		all, err := r.bed.Tasks(ctx)
@@ -83,7 +83,7 @@ func (r *run) await(ctx context.Context, wanted []bed.Want, mark time.Time) erro
 		}
 		sleepUntil(ctx, time.Now().Add(150*time.Millisecond))
 	}
-	return fmt.Errorf("the workers did not catch up within %s: %s", patience, strings.TrimPrefix(last, "; "))
+	return fmt.Errorf("the workers did not catch up within %s: %s", r.patience, strings.TrimPrefix(last, "; "))
 }
 
 // drain ends the workers with SIGTERM.

@@ -7,10 +7,58 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 )
 
 // panics brings events at which windows panic.
 func panics(r *run) { r.load.mark, r.load.marked = hostPanics, []float64{0.1, 0.3, 0.5, 0.7} }
+
+// kills brings events at which windows kill the process. Each costs many deaths, and more time.
+func kills(r *run) {
+	r.load.mark, r.load.marked, r.patience = hostKills, []float64{0.2, 0.6}, 4*time.Minute
+}
+
+// mended starts workers again as often as they die of a record, until all is read.
+func mended(ctx context.Context, r *run) error {
+	if err := r.start(ctx, 2); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	read := func(ctx context.Context) error {
+		defer close(done)
+		if err := r.produce(ctx); err != nil {
+			return err
+		}
+		return r.catchUp(ctx)
+	}
+	if err := together(ctx, read, r.mend(r.bed.Workers[0], done), r.mend(r.bed.Workers[1], done)); err != nil {
+		return err
+	}
+	return r.drain(ctx)
+}
+
+// mend starts a worker again whenever it has died.
+func (r *run) mend(w *bed.Worker, done <-chan struct{}) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for {
+			select {
+			case <-done:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-w.Ended:
+			}
+			if err := died(w); err != nil {
+				return err
+			}
+			r.killed()
+			if err := w.Start(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
 
 // crowdedWindows lets a partition keep fewer groups than there are.
 func crowdedWindows(r *run) { r.most = 6 }
