@@ -80,7 +80,7 @@ func (m *Merge) finish(at stream.Version, out stream.Emitter) error {
 // Publish implements stream.Publisher.
 func (m *Merge) Publish(at stream.Version, out stream.Emitter) error {
 	for _, p := range m.list {
-		if p.dirty.empty() {
+		if p.dirty.empty() && p.gone.empty() { // closing a window shows what is left, and erases nothing
 			continue
 		}
 		if err := m.emit(p, &p.dirty, &part{}, emission{phase: stream.Live, version: at, provisional: p.closed && p.end > m.record}, out); err != nil {
