@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -59,6 +60,7 @@ func TestCrashesWithDeadlyRecords(t *testing.T) {
 type lethal struct {
 	*poisoned
 	deaths, kills int
+	immune        bool // lives from now on
 }
 
 const bystanders = 2
@@ -157,7 +159,11 @@ func (h *lethal) end(p *process) {
 func (h *lethal) start(faults streamtest.Plan) *process {
 	life := streamtest.NewLife(h.world, faults)
 	var p *process
+	immune := h.immune
 	die := func() error {
+		if immune {
+			return nil
+		}
 		p.killed.Store(true)
 		life.Kill()
 		return streamtest.ErrCrash
@@ -194,6 +200,65 @@ func (h *lethal) start(faults streamtest.Plan) *process {
 	return p
 }
 
+// TestDeadlyRecordThatWasClaimed: it cannot be set aside. The task is stopped, for every worker, and says what to do; the others
+// go on, and so does it when somebody has mended the cause.
+func TestDeadlyRecordThatWasClaimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &lethal{poisoned: &poisoned{history: newHistory(1)}, immune: true}
+		h.events = nil
+		for i := range 10 {
+			h.events = append(h.events, event{at: 1000*time.Second + time.Duration(i)*time.Second, key: "a"})
+		}
+		h.events[5].panics, h.rng = deadly, rand.New(rand.NewPCG(1, 1))
+		p := h.start(func(point string) streamtest.Fault {
+			if point == "put" { // no snapshot
+				return streamtest.Fail
+			}
+			return streamtest.None
+		})
+		for n := range int32(1 + bystanders) {
+			for _, e := range h.events {
+				h.world.Append(streamtest.LogID{Topic: "events", Partition: n}, event{at: e.at, key: e.key, panics: []string{e.panics, "", ""}[n]}.message())
+			}
+		}
+		p.live(t, 15*time.Second)
+		h.end(p)
+		if row := h.world.Row(h.task); !strings.Contains(string(row.Record), `"at":{"offset":10`) || !strings.Contains(string(row.Record), `"snapshot":{"at":{"offset":0`) {
+			t.Fatalf("the row is %s", row.Record)
+		}
+		h.immune = false
+		for p = h.start(nil); !p.live(t, time.Minute); p = h.start(nil) {
+			h.end(p)
+		}
+		if h.deaths > 7 {
+			t.Errorf("%d deaths", h.deaths)
+		}
+		for _, s := range p.runner.Status() {
+			switch {
+			case s.Task.Partition.Number > 0 && (s.State != "running" || s.At.Offset != 10):
+				t.Errorf("a bystander is %s at %v: %s", s.State, s.At, s.Problem)
+			case s.Task.Partition.Number == 0 && (s.State != "failed" || !strings.Contains(s.Problem, "offset 5") || !strings.Contains(s.Problem, "tidewatch_journal")):
+				t.Errorf("the task is %s: %s", s.State, s.Problem)
+			}
+		}
+		p.stop()
+		life := streamtest.NewLife(h.world, nil)
+		if _, err := life.Claims().TakeOver(t.Context(), h.task, "somebody"); err != nil {
+			t.Fatal(err)
+		}
+		if mine, err := life.Claims().(stream.Journal).Note(t.Context(), h.task, "somebody", nil); err != nil || !mine {
+			t.Fatal(mine, err)
+		}
+		h.immune = true
+		p = h.start(nil)
+		p.live(t, time.Second)
+		if s := p.runner.Status()[0]; s.State != "running" || s.Ledger[stream.BucketQuarantined] > 0 {
+			t.Errorf("the task is %s: %s", s.State, s.Problem)
+		}
+		p.stop()
+	})
+}
+
 // check is that of poisoned, and that nothing of the bystanders is set aside.
 func (h *lethal) check() string {
 	for n := range int32(bystanders) {
@@ -224,7 +289,9 @@ type deadlyDecoder struct {
 
 func (d *deadlyDecoder) Decode(m *stream.Message, b *stream.Batch) error {
 	if strings.HasSuffix(string(m.Value), deadlyRead) {
-		return d.die()
+		if err := d.die(); err != nil {
+			return err
+		}
 	}
 	err := d.rottenDecoder.Decode(m, b)
 	if err == nil && strings.HasSuffix(string(m.Value), deadly) {
@@ -240,7 +307,9 @@ type deadlyCounter struct {
 
 func (c *deadlyCounter) Process(b *stream.Batch, out stream.Emitter) error {
 	if beforePoison(b) < b.Len() {
-		return c.die()
+		if err := c.die(); err != nil {
+			return err
+		}
 	}
 	return c.poisonedCounter.Process(b, out)
 }

@@ -39,7 +39,7 @@ type PartitionStatus struct {
 	Stage       string            `json:"stage"`
 	Topic       string            `json:"topic"`
 	Partition   int32             `json:"partition"`
-	State       string            `json:"state"` // starting, running, failed
+	State       string            `json:"state"` // starting, isolating, running, failed
 	Problem     string            `json:"problem,omitempty"`
 	Epoch       int64             `json:"epoch"`
 	Offset      int64             `json:"offset"`
