@@ -38,8 +38,8 @@ func (s spans) touches(t *truth, host string, at int64) bool {
 
 // undecided lists what more than the log decides, by pipeline. An idle tick closes windows at a time of its own; it is claimed, so
 // the audit knows it. Partitions that are new may bring events of windows that were decided without them, and when they count is
-// decided by who looks first. The records were judged before.
-func (r *run) undecided(history []*version) map[string]spans {
+// decided by who looks first. Of a key that moves, each partition judges what it has.
+func (r *run) undecided(truths map[string]*truth, history []*version) map[string]spans {
 	open := map[string]spans{}
 	for _, h := range history {
 		pipeline, stage, partition := h.place()
@@ -54,6 +54,9 @@ func (r *run) undecided(history []*version) map[string]spans {
 			}
 		}
 		open[pipeline] = append(open[pipeline], [2]int64{mark, k.Mark / 1_000_000})
+	}
+	for c := range truths["keyed"].split {
+		open["keyed"] = append(open["keyed"], [2]int64{c.start, c.start + windowSize})
 	}
 	lowest := int64(math.MaxInt64)
 	for _, l := range r.log.plain {
@@ -105,7 +108,7 @@ func (r *run) decisions(ctx context.Context, v *verdict, truths map[string]*trut
 	if err != nil {
 		return fmt.Errorf("read transitions: %w", err)
 	}
-	open := r.undecided(history)
+	open := r.undecided(truths, history)
 	got, want := map[string]int{}, map[string]int{}
 	outbox := map[string]bool{}
 	var pipeline, host, state string

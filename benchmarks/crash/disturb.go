@@ -331,18 +331,18 @@ func applied(ctx context.Context, r *run) error {
 	return together(ctx, r.produce, apply, r.lead(1, 8, allPoints()))
 }
 
-// grow adds partitions to the topic that nobody keys, and returns when the producer knows them.
-func (r *run) grow(ctx context.Context, partitions int32) error {
-	answers, err := kadm.NewClient(r.bed.Client).UpdatePartitions(ctx, int(partitions), r.plain)
+// grow adds partitions to a topic, and returns when the producer knows them.
+func (r *run) grow(ctx context.Context, topic string, partitions int32) error {
+	answers, err := kadm.NewClient(r.bed.Client).UpdatePartitions(ctx, int(partitions), topic)
 	if err != nil {
-		return fmt.Errorf("grow %s: %w", r.plain, err)
+		return fmt.Errorf("grow %s: %w", topic, err)
 	}
 	if err := answers.Error(); err != nil {
-		return fmt.Errorf("grow %s: %w", r.plain, err)
+		return fmt.Errorf("grow %s: %w", topic, err)
 	}
 	for ctx.Err() == nil {
-		known, err := kadm.NewClient(r.bed.Client).ListTopics(ctx, r.plain)
-		if err == nil && len(known[r.plain].Partitions) == int(partitions) {
+		known, err := kadm.NewClient(r.bed.Client).ListTopics(ctx, topic)
+		if err == nil && len(known[topic].Partitions) == int(partitions) {
 			return r.bed.Produce(ctx)
 		}
 		sleepUntil(ctx, time.Now().Add(50*time.Millisecond))

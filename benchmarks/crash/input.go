@@ -29,6 +29,7 @@ type load struct {
 	pause      func(ctx context.Context) error
 	after      func() // is called when all is produced; nil: nobody waits
 	grown      int32  // partitions of the topic that nobody keys, from then on; 0 as before
+	keyedGrown int32  // those of the one that is keyed
 }
 
 func defaultLoad(seed uint64) load {
@@ -117,18 +118,18 @@ func (r *run) produce(ctx context.Context) error {
 	send := func(topic string, partition int32, e *event) {
 		r.bed.Client.Produce(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: e.value, Timestamp: time.UnixMilli(e.at)}, failed.note)
 	}
-	plainParts := l.partitions
+	plainParts, keyedParts := l.partitions, l.partitions
 	for i := range l.events {
 		if l.pauseAt > 0 && i == l.pauseAt {
 			if err := l.pause(ctx); err != nil {
 				return err
 			}
-			plainParts = max(plainParts, l.grown)
+			plainParts, keyedParts = max(plainParts, l.grown), max(keyedParts, l.keyedGrown)
 			began = time.Now().Add(-time.Duration(i) * l.over / time.Duration(l.events))
 		}
 		e := l.make(rng, i, base)
 		send(r.plain, int32(i)%plainParts, &e)
-		send(r.keyed, keyedPartition(e.host, l.partitions), &e)
+		send(r.keyed, keyedPartition(e.host, keyedParts), &e)
 		if i%50 == 0 && !sleepUntil(ctx, began.Add(time.Duration(i)*l.over/time.Duration(l.events))) {
 			return ctx.Err()
 		}
@@ -145,16 +146,18 @@ func (r *run) produce(ctx context.Context) error {
 
 // close sends the closing events. Their broker timestamps begin new parts of the archive.
 func (r *run) close(l *load, base int64, send func(string, int32, *event)) {
-	last := base + int64(l.events)*eventEvery
+	last, keyedParts := base+int64(l.events)*eventEvery, max(l.partitions, l.keyedGrown)
 	for k := range int64(closings) {
-		for p := range max(l.partitions, l.grown) {
+		for p := range max(keyedParts, l.grown) {
 			host := fmt.Sprintf("closing-%d", p)
-			for n := 0; p < l.partitions && keyedPartition(host, l.partitions) != p; n++ {
+			for n := 0; p < keyedParts && keyedPartition(host, keyedParts) != p; n++ {
 				host = fmt.Sprintf("closing-%d-%d", p, n)
 			}
 			e := event{at: last + 2*rawSlot, value: fmt.Appendf(nil, `{"time":%d,"name":"load","value":1,"host":%q}`, last+(k+1)*closingStep, host)}
-			send(r.plain, p, &e)
-			if p < l.partitions {
+			if p < max(l.partitions, l.grown) {
+				send(r.plain, p, &e)
+			}
+			if p < keyedParts {
 				send(r.keyed, p, &e)
 			}
 		}

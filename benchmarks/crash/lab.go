@@ -44,7 +44,7 @@ func openLab(ctx context.Context, dir, binary string) (*lab, error) {
 		return nil, err
 	}
 	l := &lab{dir: dir, binary: path}
-	return l, l.start(ctx)
+	return l, l.restart(ctx)
 }
 
 // start starts the servers. The broker and the stores forget nothing when they are killed.
@@ -72,6 +72,9 @@ func (l *lab) start(ctx context.Context) (err error) {
 
 // end stops everything.
 func (l *lab) end() error {
+	if l.Servers == nil { // nothing was ever started
+		return nil
+	}
 	for _, p := range []*proxy{l.kafka, l.redis, l.postgres, l.s3} {
 		p.close()
 	}

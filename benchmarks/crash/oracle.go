@@ -65,6 +65,7 @@ type truth struct {
 	rollups     map[cell]row
 	files       map[cell]row // what lies in files of rollups
 	transitions map[transition]bool
+	split       map[cell]bool      // with rows of two partitions: a key has moved
 	held        map[string][]int64 // by host: ends of the windows for which the condition held
 	raw         map[string]*logged // by place: what lies in the archive
 	letters     map[string]string  // by place: the kind of the dead letter
@@ -107,7 +108,7 @@ func (l *logged) start() int64 { return l.time - l.time%windowSize }
 // judge computes the truth of a pipeline over all records of a topic, which come partition by partition, in offset order.
 func judge(records []*logged, by rules) *truth {
 	t := &truth{
-		rollups: map[cell]row{}, files: map[cell]row{}, transitions: map[transition]bool{}, held: map[string][]int64{}, raw: map[string]*logged{},
+		rollups: map[cell]row{}, files: map[cell]row{}, transitions: map[transition]bool{}, held: map[string][]int64{}, split: map[cell]bool{}, raw: map[string]*logged{},
 		letters: map[string]string{}, ledger: map[string]int64{}, mark: math.MaxInt64,
 	}
 	fronts := map[int32]*int64{}
@@ -213,10 +214,13 @@ func (t *truth) decide(records []*logged, mark int64, by rules) {
 	}
 	for host, ends := range held {
 		slices.Sort(ends)
-		t.held[host] = ends
+		t.held[host] = slices.Sorted(slices.Values(slices.Concat(t.held[host], ends)))
 		t.alert(host, ends, mark, by)
 	}
 	for c, r := range all {
+		if _, twice := t.rollups[c]; twice {
+			t.split[c] = true
+		}
 		t.rollups[c] = r
 		end := c.start + windowSize
 		if slot := (end + fileSlot - 1) / fileSlot * fileSlot; slot+lateness <= mark {

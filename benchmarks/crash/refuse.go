@@ -51,6 +51,31 @@ func truncated(ctx context.Context, r *run) error {
 	})
 }
 
+// contradicted waits until a task to which keys have moved says so.
+func contradicted(ctx context.Context, r *run) error {
+	if err := crashes(allPoints, 5)(ctx, r); err != nil {
+		return err
+	}
+	if err := r.catchUp(ctx); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(patience)
+	for said := false; !said; {
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return fmt.Errorf("no task says that keys have moved; the log is %s", r.bed.Workers[0].Log())
+		}
+		sleepUntil(ctx, time.Now().Add(150*time.Millisecond))
+		tasks, err := r.bed.Tasks(ctx)
+		if err != nil {
+			continue
+		}
+		for _, t := range tasks {
+			said = said || t.Pipeline == "keyed" && t.Partition >= r.load.partitions && strings.Contains(t.Problem, "keyed_by does not hold")
+		}
+	}
+	return r.drain(ctx)
+}
+
 // refused lets everything be read, harms the topic of the keyed pipeline while no worker runs, and waits until each of its tasks
 // says what it refuses.
 func (r *run) refused(ctx context.Context, why string, harm func(context.Context) error) error {

@@ -38,6 +38,9 @@ func scenarios() []scenario {
 		{name: "idle-partition", row: "idle partition, idle topic", short: true, prepare: idle, play: crashes(controlPoints, 7)},
 		{name: "partitions-grow", row: "partition count grows while running", prepare: growing, play: crashes(allPoints, 7)},
 		{
+			name: "keyed-topic-grows", row: "partition count grows while running", prepare: growingKeyed, play: contradicted, settled: true,
+		},
+		{
 			name: "undecodable-record", row: "record that does not decode", play: crashes(letterPoints, 7),
 			prepare: func(r *run) { r.load.bad = 0.2 },
 		},
@@ -121,7 +124,13 @@ func versions(r *run) {
 // growing gives the topic that nobody keys two more partitions in mid-run.
 func growing(r *run) {
 	r.loose, r.load.grown, r.load.pauseAt = true, 6, r.load.events/2
-	r.load.pause = func(ctx context.Context) error { return r.grow(ctx, r.load.grown) }
+	r.load.pause = func(ctx context.Context) error { return r.grow(ctx, r.plain, r.load.grown) }
+}
+
+// growingKeyed gives the keyed topic two more, so that most keys move.
+func growingKeyed(r *run) {
+	r.loose, r.load.keyedGrown, r.load.pauseAt = true, 6, r.load.events/2
+	r.load.pause = func(ctx context.Context) error { return r.grow(ctx, r.keyed, r.load.keyedGrown) }
 }
 
 // crashes kills two workers at the points, lives times each, while events come.

@@ -34,7 +34,7 @@ func (r *run) catchUp(ctx context.Context) (err error) {
 		return err
 	}
 	mark := time.UnixMilli(judge(r.log.plain, rules{}).mark)
-	parts, plainParts := int(r.load.partitions), int(max(r.load.partitions, r.load.grown))
+	parts, plainParts := int(max(r.load.partitions, r.load.keyedGrown)), int(max(r.load.partitions, r.load.grown))
 	wanted := []bed.Want{
 		{Pipeline: "plain", Stage: "fold", Tasks: plainParts},
 		{Pipeline: "plain", Stage: "merge", Tasks: 4},
