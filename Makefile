@@ -121,6 +121,13 @@ else
 	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
 endif
 
+ENGINES ?= flink,flink-rocksdb,kstreams,bytewax,tidewatch
+
+.PHONY: bench-peers
+bench-peers: build tools ## the same work for Flink, Kafka Streams, Bytewax and ours: W=W2 EVENTS=10000000 ENGINES= RUNS=; LATENCY=1 at RATE=
+	@$(GO) run ./benchmarks/peers -w $(or $(W),W2) -engines $(ENGINES) -runs $(RUNS) $(if $(RESULTS),-results $(RESULTS)) \
+		$(if $(LATENCY),-rate $(RATE),-events $(if $(filter command line environment,$(origin EVENTS)),$(EVENTS),10000000))
+
 EVENTS ?= 2000000
 WORKERS ?= 3
 KILL_EVERY ?= 5s
@@ -142,9 +149,9 @@ crash: tools ## kill, pause and cut off real workers, compare with an oracle: SE
 	@$(CRASH) $(CRASH_FLAGS) $(if $(SHORT),-short) $(if $(filter command line environment,$(origin MINUTES)),-minutes $(MINUTES),-runs $(RUNS)) $(if $(SHARE),-share $(SHARE))
 
 .PHONY: crash-mutants
-crash-mutants: tools ## plant bugs in a copy of the tree, and see each caught by its scenario of make crash: SCENARIO= MUTANT= RESULTS=
+crash-mutants: tools ## plant bugs in a copy of the tree, and see each caught by its scenario of make crash: SCENARIO= MUTANT= MISSING=1 RESULTS=
 	$(GO) build -tags faults -o bin/tidewatch-faults ./cmd/tidewatch
-	@$(CRASH) -mutants $(CRASH_FLAGS) $(if $(MUTANT),-mutant "$(MUTANT)")
+	@$(CRASH) -mutants $(CRASH_FLAGS) $(if $(MUTANT),-mutant "$(MUTANT)") $(if $(MISSING),-missing)
 
 .PHONY: show-restart
 show-restart: build tools ## a killed worker reads again only what came since its snapshot

@@ -51,7 +51,10 @@ func openLab(ctx context.Context, o *options, chosen []engine) (l *lab, err erro
 	if _, err := testservers.FindPython(cache); err != nil { // before the topic is filled
 		return nil, err
 	}
-	if l.servers, err = bed.StartServers(ctx, bed.Options{Kafka: testservers.KafkaOptions{HeapMB: 1024, Throughput: true}}); err != nil {
+	kafka := testservers.KafkaOptions{HeapMB: 1024, Throughput: true, Settings: map[string]string{
+		"broker.session.timeout.ms": "30000", // an engine that takes all of the machine is no reason to take the broker for dead
+	}}
+	if l.servers, err = bed.StartServers(ctx, bed.Options{Kafka: kafka}); err != nil {
 		return nil, err
 	}
 	l.client, err = kgo.NewClient(kgo.SeedBrokers(l.servers.Kafka.Brokers()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),

@@ -73,6 +73,9 @@ func lookAtProduct(ctx context.Context, t *trial) (sight, error) {
 	var read int64
 	var seen strings.Builder
 	for _, task := range tasks {
+		if task.State == "failed" {
+			return sight{}, fmt.Errorf("a task of %s has stopped: %s", t.pipelineName(), task.Problem)
+		}
 		fmt.Fprint(&seen, task.Stage, task.Topic, task.Partition, task.Offset, " ")
 		if task.Stage == t.w.stages[0].Stage {
 			for _, n := range task.Ledger {
