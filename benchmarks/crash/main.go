@@ -34,7 +34,7 @@ type options struct {
 	seed                            uint64
 	runs                            int
 	minutes                         float64
-	short, mutants                  bool
+	short, mutants, missing         bool
 	commit                          string
 }
 
@@ -52,6 +52,7 @@ func crash(ctx context.Context, args []string) error {
 	f.StringVar(&o.share, "share", shareEven, "kills: scenarios that kill most are played between any two others; even: all alike")
 	f.BoolVar(&o.short, "short", false, "the bounded form: some of the scenarios, with half of the load")
 	f.BoolVar(&o.mutants, "mutants", false, "plant bugs instead, and see each caught by its scenario")
+	f.BoolVar(&o.missing, "missing", false, "of the bugs only those that the log does not show as caught")
 	f.StringVar(&o.mutant, "mutant", "", "a part of the names of the bugs to be planted; default all")
 	if err := f.Parse(args); err != nil {
 		return err

@@ -150,7 +150,7 @@ func (l *lab) mutate(ctx context.Context, o *options, log *history[caught]) erro
 	l.hunting = true
 	var missed []error
 	for _, m := range mutants() {
-		if !strings.Contains(m.name, o.mutant) {
+		if known := newest(log)[m.name]; !strings.Contains(m.name, o.mutant) || o.missing && known != nil && known.By != "" {
 			continue
 		}
 		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), m.scenario) {

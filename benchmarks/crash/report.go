@@ -95,16 +95,22 @@ func clipped(s string, most int) string {
 	return s[:most] + " …"
 }
 
+// newest is how each mutant fared when it was played last.
+func newest(log *history[caught]) map[string]*caught {
+	by := map[string]*caught{}
+	for i := range log.all {
+		by[log.all[i].Mutant] = &log.all[i]
+	}
+	return by
+}
+
 // mutantsTable says which scenario has caught which planted bug, when it was played last.
 func mutantsTable(log *history[caught]) string {
-	newest := map[string]*caught{}
-	for i := range log.all {
-		newest[log.all[i].Mutant] = &log.all[i]
-	}
+	played := newest(log)
 	var b strings.Builder
 	b.WriteString("| planted bug | in | caught by | in run | at | what it said |\n|---|---|---|---|---|---|\n")
 	for _, m := range mutants() {
-		c := newest[m.name]
+		c := played[m.name]
 		if c == nil {
 			fmt.Fprintf(&b, "| %s | `%s` | not played | – | – | – |\n", m.name, m.file)
 			continue
