@@ -307,7 +307,7 @@ var metaOutages = slices.DeleteFunc(slices.Clone(metaPoints), func(p string) boo
 func drawOp(t *rapid.T, workers int, two bool) op {
 	kinds := []opKind{
 		opProduce, opProduce, opProduce, opProduce, opProduce, opPass, opCrash, opCrash, opRestart, opMove, opSteal, opPause, opWake,
-		opFault, opFault, opFault, opOutage, opUpgrade, opFailOver, opImmune, opCompact, opFlip,
+		opFault, opFault, opFault, opOutage, opOutage, opUpgrade, opFailOver, opFailOver, opImmune, opCompact, opFlip,
 	}
 	o := op{kind: rapid.SampledFrom(kinds).Draw(t, "kind")}
 	o.worker = rapid.IntRange(0, workers-1).Draw(t, "worker")
@@ -333,7 +333,8 @@ func drawOp(t *rapid.T, workers int, two bool) op {
 	case opFlip:
 		o.count = rapid.IntRange(0, 9999).Draw(t, "bit")
 	case opOutage:
-		o.point = rapid.SampledFrom(metaOutages).Draw(t, "call")
+		o.point = rapid.SampledFrom(append([]string{"write live", "write live", "write live"}, metaOutages...)).Draw(t, "call")
+		spans = append(spans, 6*time.Second) // longer than a snapshot waits for live values
 		o.outage = rapid.SampledFrom([]time.Duration{300 * time.Millisecond, 2 * time.Second, 9 * time.Second}).Draw(t, "for")
 	default:
 	}

@@ -46,11 +46,11 @@ func commitMutants() []mutant {
 			edits: []edit{{"\tl.chain.muted = true\n", ""}},
 		},
 		{
-			name: "snapshot without flushing staged rows: it does not wait until live values are acknowledged", file: commit, suite: metamorphic,
+			name: "snapshot without flushing staged rows: it does not wait until live values are acknowledged", file: commit, suite: crashes,
 			edits: []edit{{"if e.state == nil || !acknowledged {", "if e.state == nil || acknowledged && false {"}},
 		},
 		{
-			name: "snapshot of values that were not shown yet", file: "engine/task.go", suite: metamorphic,
+			name: "snapshot of values that were not shown yet", file: "engine/task.go", suite: crashes,
 			edits: []edit{{
 				"\t\t// What the snapshot holds as shown must have been shown: a restored operator shows only what changes later.\n\t\tif err := t.lane.chain.publish(ctx, t.lane.at); err != nil {\n\t\t\treturn err\n\t\t}\n", "",
 			}},
@@ -74,11 +74,11 @@ func controlMutants() []mutant {
 			},
 		},
 		{
-			name: "the frontier is cleared too early", file: "engine/commit.go", suite: metamorphic,
+			name: "the frontier is cleared too early", file: "engine/commit.go", suite: failOvers,
 			edits: []edit{{"\tif e.passed {\n\t\trec.Frontier = nil\n\t}\n", "\trec.Frontier = nil\n"}},
 		},
 		{
-			name: "no frontier", file: failover, suite: metamorphic,
+			name: "no frontier", file: failover, suite: failOvers,
 			edits: []edit{{"return len(t.lost) == 0 && t.lane.at.Compare(t.frontier) >= 0", "return len(t.lost) == 0"}},
 		},
 		{
@@ -86,7 +86,7 @@ func controlMutants() []mutant {
 			edits: []edit{{"\t\tt.lost, err = t.copiesAhead(ctx, rec)\n", "\t\t_, err = t.copiesAhead(ctx, rec)\n"}},
 		},
 		{
-			name: "control records are copied by the committer only: keep() after a take-over is missing", file: "engine/takeover.go", suite: metamorphic,
+			name: "control records are copied by the committer only: keep() after a take-over is missing", file: "engine/takeover.go", suite: failOvers,
 			edits: []edit{{"\tif err := t.keep(ctx, k); err != nil {\n\t\treturn err\n\t}\n", ""}},
 		},
 		{
@@ -100,6 +100,10 @@ func controlMutants() []mutant {
 		{
 			name: "partials that counted a quarantined record stay", file: "operators/window/raises.go", suite: metamorphic,
 			edits: []edit{{"return source == r.source && v.Offset > r.at.Offset && v.Step < r.at.Step", "return false"}},
+		},
+		{
+			name: "idle ticks are not archived", file: "cmd/tidewatch/controls.go", suite: determinism,
+			edits: []edit{{"!c.topics[t.Task.Partition.Topic]", "c.topics[t.Task.Partition.Topic]"}},
 		},
 		{
 			name: "the cut is not above all marks", file: "engine/succession.go", suite: metamorphic,

@@ -1,5 +1,5 @@
 // Command mutants plants bugs into the engine and its operators, one at a time, and sees each caught: by the random histories of
-// engine/metamorphic_test.go, by the runs of all shipped pipelines, or by the property test of the ledger in cmd/tidewatch. Nothing of the project is changed: the
+// engine/metamorphic_test.go, by its crash tests, by the runs of all shipped pipelines, or by the property test of the ledger in cmd/tidewatch. Nothing of the project is changed: the
 // compiler takes the changed file instead of the project's.
 package main
 
@@ -26,6 +26,8 @@ const (
 	metamorphic = "metamorphic"
 	determinism = "determinism"
 	ledgers     = "ledger"
+	crashes     = "crashes"
+	failOvers   = "fail-overs"
 )
 
 // suite is a test that catches mutants.
@@ -61,10 +63,11 @@ func run() int {
 }
 
 func (o *options) suites() map[string]suite {
+	histories := []string{"-histories", strconv.Itoa(o.histories), "-seed", strconv.FormatUint(o.seed, 10)}
 	return map[string]suite{
-		metamorphic: {"engine", []string{
-			"-test.run", "TestMetamorphic$", "-histories", strconv.Itoa(o.histories), "-seed", strconv.FormatUint(o.seed, 10), "-rapid.shrinktime", "1ns",
-		}},
+		crashes:     {"engine", append(histories, "-test.run", "TestCrashes$")},
+		failOvers:   {"engine", append(histories, "-test.run", "TestCrashesWithFailOver$")},
+		metamorphic: {"engine", append(histories, "-test.run", "TestMetamorphic$", "-rapid.shrinktime", "1ns")},
 		determinism: {"cmd/tidewatch", []string{"-test.run", "TestEveryPipelineIsDeterministic|TestReplayOfShippedPipelines"}},
 		ledgers:     {"cmd/tidewatch", []string{"-test.run", "TestEveryOffsetIsInOneBucket"}},
 	}
@@ -162,8 +165,8 @@ func (c *caught) hunt(ctx context.Context, dir string, o *options) error {
 	case err != nil && limited.Err() == nil:
 		c.by = reason(out.String())
 	}
-	if c.by != "" && c.suite == metamorphic {
-		c.histories = countHistories(out.String())
+	if c.by != "" && s.pack == "engine" {
+		c.histories = countHistories(out.String(), o.seed)
 	}
 	return nil
 }
@@ -171,12 +174,17 @@ func (c *caught) hunt(ctx context.Context, dir string, o *options) error {
 var (
 	thousands = regexp.MustCompile(`: (\d+) of \d+ histories,`)
 	failedAt  = regexp.MustCompile(`failed after (\d+) tests: (.*)`)
+	seedOf    = regexp.MustCompile(`: seed (\d+) \(run with [^)]*\): (.*)`)
 	panics    = regexp.MustCompile(`(?m)^(panic: .*)`)
 	complaint = regexp.MustCompile(`(?m)^ +\w+_test\.go:\d+: (.*(?: is |differ|ledger).*)`)
 )
 
-// countHistories is the number of the history that has failed, counted from one.
-func countHistories(out string) (n int) {
+// countHistories is the number of the history that has failed, counted from one. Crash tests have a seed for each.
+func countHistories(out string, first uint64) (n int) {
+	if m := seedOf.FindStringSubmatch(out); m != nil {
+		seed, _ := strconv.Atoi(m[1])
+		return seed - int(first) + 1
+	}
 	if all := thousands.FindAllStringSubmatch(out, -1); len(all) > 0 {
 		n, _ = strconv.Atoi(all[len(all)-1][1])
 	}
@@ -189,7 +197,7 @@ func countHistories(out string) (n int) {
 
 // reason is what the suite complains of.
 func reason(out string) string {
-	for _, find := range []*regexp.Regexp{failedAt, panics, complaint} {
+	for _, find := range []*regexp.Regexp{failedAt, seedOf, panics, complaint} {
 		if m := find.FindStringSubmatch(out); m != nil {
 			return m[len(m)-1]
 		}

@@ -33,13 +33,17 @@ func TestMutantsCanBePlanted(t *testing.T) {
 func TestHistoriesAreCounted(t *testing.T) {
 	out := "seed 7 is done, 52s: 1000 of 3000 histories, 1000 histories: 204 crashes\nseed 8 is done, 52s: 2000 of 3000 histories, 2000 histories: 1\n" +
 		"    metamorphic_test.go:31: [rapid] failed after 41 tests: ledger: map[], by plain code map[a:1]\n        To reproduce, specify -rapid.seed=9\n"
-	if n := countHistories(out); n != 2042 {
+	if n := countHistories(out, 7); n != 2042 {
 		t.Errorf("history %d, want 2042", n)
 	}
 	if got := reason(out); got != "ledger: map[], by plain code map[a:1]" {
 		t.Errorf("the reason is %q", got)
 	}
-	if n := countHistories("panic: test"); n != 1 {
+	out = "    crash_test.go:46: seed 767 (run with -seed 767 -histories 1): live values: a is b\n"
+	if n, got := countHistories(out, 7), reason(out); n != 761 || got != "live values: a is b" {
+		t.Errorf("history %d, want 761: %s", n, got)
+	}
+	if n := countHistories("panic: test", 7); n != 1 {
 		t.Errorf("history %d, want the first", n)
 	}
 }
