@@ -141,7 +141,7 @@ func stateMutants() []mutant {
 		},
 		{
 			name: "the marks' witnesses are not state", file: "engine/marks.go", suite: metamorphic,
-			edits: []edit{{"m.times[i], m.producers[i] = stream.Time(r.Int()), r.Uint()", "_, _ = r.Int(), r.Uint()"}},
+			edits: []edit{{"m.times[i], m.producers[i] = stream.Time(r.Int()), r.Uint()", "m.times[i], m.producers[i] = 0*stream.Time(r.Int()), r.Uint()"}},
 		},
 	}
 }
