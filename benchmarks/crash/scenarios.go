@@ -17,17 +17,22 @@ type scenario struct {
 	settled bool                                    // play waits for the workers itself, and drains them
 }
 
+// Rows that have several scenarios.
+const (
+	anyPoint  = "worker crash at any point of the loop and of steps 1-7"
+	badRecord = "record that panics an operator or exhausts memory"
+	failsOver = "Postgres fails over and loses its last second"
+)
+
 // scenarios is the table of all of them.
-func scenarios() []scenario {
-	const (
-		crash     = "worker crash at any point of the loop and of steps 1-7"
-		badRecord = "record that panics an operator or exhausts memory"
-		failsOver = "Postgres fails over and loses its last second"
-	)
+func scenarios() []scenario { return slices.Concat(workerScenarios(), serverScenarios()) }
+
+// workerScenarios are about workers that die, and about what they read.
+func workerScenarios() []scenario {
 	return []scenario{
-		{name: "worker-crash", row: crash, short: true, heavy: true, play: crashes(allPoints, 8)},
+		{name: "worker-crash", row: anyPoint, short: true, heavy: true, play: crashes(allPoints, 8)},
 		{name: "crash-between-steps", row: "crash between upload and claim, claim and reveal, in mid-reveal", short: true, heavy: true, play: crashes(commitPoints, 8)},
-		{name: "crash-in-takeover", row: crash, heavy: true, play: crashes(arrivalPoints, 10)},
+		{name: "crash-in-takeover", row: anyPoint, heavy: true, play: crashes(arrivalPoints, 10)},
 		{name: "stale-owner", row: "stale owner (paused 5 min, wakes)", short: true, prepare: shortSessions, play: staleOwners},
 		{name: "rebalance", row: "rebalance in mid-window; a worker joins and leaves every few seconds", prepare: shortSessions, play: comeAndGo},
 		{name: "claim-reply-lost", row: "reply of a claim lost; claim delayed for minutes", short: true, play: lostReplies},
@@ -49,6 +54,12 @@ func scenarios() []scenario {
 		{name: "refused-row", row: "sink rejects a row", short: true, prepare: narrowed, play: parked, settled: true},
 		{name: "state-budget", row: "state larger than its budget", prepare: crowdedWindows, play: crashes(allPoints, 7)},
 		{name: "hot-key", row: "hot key", play: crashes(allPoints, 6), prepare: func(r *run) { r.load.hot = 0.9 }},
+	}
+}
+
+// serverScenarios are about servers and their contents, and versions.
+func serverScenarios() []scenario {
+	return []scenario{
 		{name: "calls-fail", row: "slow or failing sink", play: failures},
 		{name: "slow-servers", row: "slow or failing sink", play: slowServers},
 		{
