@@ -158,10 +158,6 @@ func timeMutants() []mutant {
 			edits: []edit{{"entryKey(cells[i], uint32(from[r]), after[r] != 0)", "entryKey(cells[i], uint32(from[r]), after[r] < 0)"}},
 		},
 		{
-			name: "flush skipped: partials are claimed before they are acknowledged", file: "engine/rekey/sink.go", suite: metamorphic,
-			edits: []edit{{"\t\tif err := s.w.Flush(ctx); err != nil {\n\t\t\treturn nil, err\n\t\t}\n", ""}},
-		},
-		{
 			name: "late records are counted twice", file: "operators/window/cells.go", suite: metamorphic,
 			edits: []edit{{"out.Count(stream.BucketLate, int64(f.late.Len()))", "out.Count(stream.BucketLate, 2*int64(f.late.Len()))"}},
 		},
