@@ -141,6 +141,7 @@ type pipelineFigures struct {
 	behind              time.Duration
 	unclaimed, standing time.Duration
 	isolated            int64
+	full                float64          // percent of max_groups, of the fullest window
 	quarantined         int64            // since the last measurement
 	letters             map[string]int64 // by topic, since the last measurement
 }
@@ -161,6 +162,9 @@ func (m *selfMeter) figures(p *engine.Plan, t *engine.TaskStatus, now time.Time)
 	}
 	if t.State == "isolating" {
 		f.isolated = 1
+	}
+	if t.Limit.Most > 0 {
+		f.full = 100 * float64(t.Limit.Groups) / float64(t.Limit.Most)
 	}
 	f.quarantined = max(t.Quarantined-seen.quarantined, 0)
 	seen.quarantined = t.Quarantined
@@ -205,7 +209,7 @@ func (f *pipelineFigures) add(t pipelineFigures) {
 	f.found, f.known = true, f.known && t.known
 	f.lag, f.epochs, f.failed, f.failing, f.difference = f.lag+t.lag, f.epochs+t.epochs, f.failed+t.failed, f.failing+t.failing, f.difference+t.difference
 	f.behind, f.unclaimed, f.standing = max(f.behind, t.behind), max(f.unclaimed, t.unclaimed), max(f.standing, t.standing)
-	f.isolated, f.quarantined = f.isolated+t.isolated, f.quarantined+t.quarantined
+	f.isolated, f.quarantined, f.full = f.isolated+t.isolated, f.quarantined+t.quarantined, max(f.full, t.full)
 	if f.letters == nil {
 		f.letters = map[string]int64{}
 	}
@@ -235,6 +239,7 @@ func (f *pipelineFigures) points(pipeline string) (points []host.Point) {
 	trouble("tidewatch.tasks.failed", "{task}", float64(f.failed))
 	trouble("tidewatch.tasks.isolated", "{task}", float64(f.isolated))
 	trouble("tidewatch.records.quarantined", "{record}", float64(f.quarantined))
+	trouble("tidewatch.groups.used", "%", f.full)
 	trouble("tidewatch.outputs.failing", "{output}", float64(f.failing))
 	trouble("tidewatch.ledger.difference", "{offset}", float64(f.difference))
 	return points

@@ -69,6 +69,7 @@ func TestSelfFiguresTellTroubles(t *testing.T) {
 		"starting":         {func(s *engine.TaskStatus) { s.State = "starting" }, 45 * time.Second, healthy + ", claim.overdue 44"},
 		"failed":           {func(s *engine.TaskStatus) { s.State = "failed" }, 45 * time.Second, healthy + ", tasks.failed 1"},
 		"isolated":         {func(s *engine.TaskStatus) { s.State = "isolating" }, 0, healthy + ", tasks.isolated 1"},
+		"crowded":          {func(s *engine.TaskStatus) { s.Limit = engine.GroupLimit{Most: 200, Groups: 190} }, 0, healthy + ", groups.used 95"},
 		"quarantined":      {func(s *engine.TaskStatus) { s.Quarantined = 2 }, 0, healthy + ", records.quarantined 2"},
 		"watermark":        {func(s *engine.TaskStatus) { s.Mark = stream.TimeOf(selfAt.Add(-time.Minute)) }, 0, healthy + ", watermark.overdue 15"},
 		"no watermark yet": {func(s *engine.TaskStatus) { s.Mark = stream.NoTime }, 0, healthy},

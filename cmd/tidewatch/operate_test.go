@@ -132,6 +132,7 @@ func TestRulesReadWhatIsSent(t *testing.T) {
 	failed.Task.Partition.Number, failed.State = 1, "failed"
 	isolated := *s
 	isolated.Task.Partition.Number, isolated.State, isolated.Quarantined = 2, "isolating", 1
+	isolated.Limit = engine.GroupLimit{Most: 10, Groups: 10, Overflow: 3}
 	points := m.measure([]engine.TaskStatus{*s, failed, isolated}, selfAt.Add(time.Hour))
 	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: requestsMetric}, []string{"route", "status"})
 	h.WithLabelValues("status", "500").Observe(1)
