@@ -158,37 +158,49 @@ func TestRunStoreCatches(t *testing.T) {
 		}},
 		"a repeated take-over counts twice": {"deaths of owners are counted", func(a *alteredStore, w *World) {
 			a.takeOver = func(task stream.TaskID, owner string) (*stream.Checkpoint, error) {
+				w.mu.Lock()
 				if row := w.mu.rows[task.String()]; row != nil && row.Owner == owner {
 					w.mu.journal.attempts[task.String()]++
 				}
+				w.mu.Unlock()
 				return a.ClaimStore.TakeOver(ctx, task, owner)
 			}
 		}},
 		"a claim is no progress": {"deaths of owners are counted", func(a *alteredStore, w *World) {
 			a.claim = func(all []*stream.Checkpoint) ([]bool, error) {
+				w.mu.Lock()
 				deaths := w.mu.journal.attempts[all[0].Task.String()]
+				w.mu.Unlock()
 				won, err := a.ClaimStore.Claim(ctx, all)
+				w.mu.Lock()
+				defer w.mu.Unlock()
 				w.mu.journal.attempts[all[0].Task.String()] = deaths
 				return won, err
 			}
 		}},
 		"anybody releases": {"deaths of owners are counted", func(a *alteredStore, w *World) {
 			a.release = func(task stream.TaskID, _ string) error {
+				w.mu.Lock()
+				defer w.mu.Unlock()
 				w.mu.journal.attempts[task.String()] = 0
 				return nil
 			}
 		}},
 		"anybody notes": {"an entry of the journal is its owner's", func(a *alteredStore, w *World) {
 			a.note = func(task stream.TaskID, owner string, entry []byte) (bool, error) {
+				w.mu.Lock()
 				if row := w.mu.rows[task.String()]; row != nil {
 					owner = row.Owner
 				}
+				w.mu.Unlock()
 				return a.Journal.Note(ctx, task, owner, entry)
 			}
 		}},
 		"two are isolated": {"one task is isolated at a time", func(a *alteredStore, w *World) {
 			a.isolate = func(task stream.TaskID, owner string) (alone, mine bool, err error) {
+				w.mu.Lock()
 				w.mu.journal.isolated.task = ""
+				w.mu.Unlock()
 				return a.Journal.Isolate(ctx, task, owner)
 			}
 		}},
