@@ -24,8 +24,9 @@ type chain struct {
 	view      stream.Batch // of an output that sees leading columns only
 	gate      int          // the step whose windows are cut, counted from one; 0 if there is none
 	span      span
-	rows      *stream.Batch // scratch: those of a batch that are within the span
-	muted     bool          // while a task replays, its decisions are in the store already
+	rows      *stream.Batch  // scratch: those of a batch that are within the span
+	muted     bool           // while a task replays, its decisions are in the store already
+	at        stream.Version // where in the log rows of windows leave
 }
 
 // node is the emitter of one step: it delivers to the outputs of the step and to the next one.
@@ -61,7 +62,7 @@ func (c *chain) process(ctx context.Context, b *stream.Batch) error {
 
 // advance tells every operator, first to last, that progress has crossed a point of the grid, then the sinks.
 func (c *chain) advance(ctx context.Context, to stream.Advance) error {
-	c.ctx = ctx
+	c.ctx, c.at = ctx, to.At
 	for i, s := range c.steps {
 		to, told := c.span.advance(to, c.gate > 0 && i >= c.gate)
 		if !told {
@@ -84,7 +85,7 @@ func (c *chain) advance(ctx context.Context, to stream.Advance) error {
 // publish shows the values of open windows.
 func (c *chain) publish(ctx context.Context, at stream.Version) (err error) {
 	defer blame(&err, nil)
-	c.ctx = ctx
+	c.ctx, c.at = ctx, at
 	for i, s := range c.steps {
 		if op, ok := s.Operator.(stream.Publisher); ok {
 			if err := op.Publish(at, &c.nodes[i+1]); err != nil {
@@ -103,6 +104,7 @@ func (n *node) Emit(b *stream.Batch) error {
 	if b.Len() == 0 || n.step == n.c.gate && n.c.span.outside(b) {
 		return nil
 	}
+	b.At = n.c.at
 	for _, i := range n.c.taps[n.step] {
 		o := &n.c.outputs[i]
 		if !slices.Contains(o.Phases, b.Phase) {

@@ -74,6 +74,7 @@ type Batch struct {
 	// Window rows (all phases but Event and Late): all rows belong to one window.
 	Window      Window
 	Version     Version // of the state that the rows show
+	At          Version // where in the log they leave, for sinks; it never goes back, while Version may lie before it
 	Slot        []uint8 // hash range of the row's group. Live, Closed and Revised rows of a slot come complete and together, in slot order
 	Provisional bool    // an idle tick, not a record, has closed the window
 	Revision    uint32  // of Final rows: counts how often the window was written before

@@ -53,7 +53,7 @@ type rowName struct {
 	index int64
 }
 
-// namer names the rows of one task. Rows of windows are numbered within their version, events within their record, both for
+// namer names the rows of one task. Rows of windows are numbered within the version at which they leave, events within their record, both for
 // each phase by itself: so a row has the same numbers however the rows were cut into batches and wherever a replay began,
 // which is between two records.
 type namer struct {
@@ -67,7 +67,7 @@ type numbering struct {
 }
 
 func (n *namer) name(b *stream.Batch, i int) rowName {
-	at := b.Version
+	at := b.At
 	if isEvent(b) {
 		at = stream.Version{Offset: b.Offset[i]}
 	}

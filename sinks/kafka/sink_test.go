@@ -19,7 +19,7 @@ var start = stream.TimeOf(time.Date(2026, 11, 24, 5, 0, 0, 0, time.UTC))
 // rows is a batch of a phase at a version; events have the offset of the version.
 func rows(phase stream.Phase, at stream.Version, hosts ...string) *stream.Batch {
 	b := stream.NewBatch(rollupSchema)
-	b.Phase, b.Version = phase, at
+	b.Phase, b.Version, b.At = phase, at, at
 	b.Window = stream.Window{Start: start, End: start.Add(10 * time.Second)}
 	for _, h := range hosts {
 		b.Cols[0].AppendString(h)

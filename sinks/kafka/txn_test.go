@@ -86,6 +86,39 @@ func TestAGroupThatHasExpired(t *testing.T) {
 	})
 }
 
+// TestRowsMayShowAnEarlierState: where windows close by a merge, the rows show the state before the record, and leave behind it.
+func TestRowsMayShowAnEarlierState(t *testing.T) {
+	onBoth(t, func(e *env) {
+		t := e.t
+		x := e.transactions(t)
+		s := x.open(t)
+		for i, phase := range []stream.Phase{stream.Closed, stream.Final, stream.Closed, stream.Final} {
+			b := rows(phase, stream.Version{Offset: 80}, fmt.Sprint("host-", i))
+			if phase == stream.Closed {
+				b.Version.Offset--
+			}
+			if err := s.Write(testContext(t), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		receipt, err := s.Stage(stream.Epoch{Prefix: "state/x/"})(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reveal(t, s, receipt)
+		reveal(t, x.open(t), receipt)
+		rs, _ := e.committed(t, x.config.Topic, 0)
+		for i, r := range rs {
+			if !strings.Contains(string(r.Value), fmt.Sprint("host-", i)) {
+				t.Errorf("row %d is %s", i, r.Value)
+			}
+		}
+		if len(rs) != 4 {
+			t.Errorf("%d rows are there, want 4", len(rs))
+		}
+	})
+}
+
 // TestALargeEpoch leaves in several transactions; the second one fails, and is begun anew.
 func TestALargeEpoch(t *testing.T) {
 	c := newCluster(t)

@@ -205,6 +205,7 @@ func (o *sinkOwner) rows(ctx context.Context, rows *stream.Batch, call func(func
 		if o.row = hi; hi == rows.Len() {
 			o.op, o.row = o.op+1, 0
 		}
+		o.in.At = o.in.Version
 		return o.sink.Write(ctx, o.in)
 	})
 	if err == nil && o.k.rng != nil {

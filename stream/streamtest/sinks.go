@@ -33,6 +33,7 @@ type LiveSink struct {
 	pending map[string]LiveValue
 	slots   map[string]erasure // of pending rows that have one
 	erased  map[erasure]stream.Version
+	left    stream.Version // where the rows before left
 }
 
 // erasure names a slot of a window of a sink.
@@ -66,6 +67,11 @@ func (s *LiveSink) OfGeneration(g int64) *LiveSink {
 // Write implements stream.Sink.
 func (s *LiveSink) Write(_ context.Context, b *stream.Batch) error {
 	s.mu.Lock()
+	if b.At.Compare(s.left) < 0 {
+		defer s.mu.Unlock()
+		return fmt.Errorf("rows that leave at %v come behind rows that left at %v", b.At, s.left)
+	}
+	s.left = b.At
 	for i := range b.Len() {
 		key := fmt.Sprintf("%s%s|%s", s.name, b.Window.Start, text(b, i, s.keys))
 		s.pending[key] = LiveValue{b.Version, Text(b, i)}

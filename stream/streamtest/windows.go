@@ -156,7 +156,7 @@ func (c *counter) emit(start stream.Time, slots map[uint8]bool, phase stream.Pha
 	}
 	slices.SortStableFunc(hosts, func(a, b string) int { return int(slotOfHost(a)) - int(slotOfHost(b)) })
 	b := stream.NewBatch(WindowSchema())
-	b.Phase, b.Window, b.Version = phase, stream.Window{Start: start, End: start.Add(WindowSize)}, of.At
+	b.Phase, b.Window, b.Version, b.At = phase, stream.Window{Start: start, End: start.Add(WindowSize)}, of.At, of.At
 	b.Provisional = of.Provisional
 	for _, host := range hosts {
 		n := w.hosts[host]
