@@ -33,8 +33,9 @@ func (a *app) ledgerCommand() *cobra.Command {
 			"apart into markers of transactions, records of aborted ones, and what the log does not hold (absent), as the log was when\n" +
 			"it was read first. The difference between the offsets passed and the sum of the buckets is 0; anything else is a defect, and\n" +
 			"the exit status is 8. --by sums up; a sum of differences is that of their amounts, so that two never hide each other.\n\n" +
-			"The stages of a pipeline count offsets of topics of their own, each as of its newest claim. Where those stand at different\n" +
-			"event times, standard error says so: what lies between is on its way, so their sums are not of the same events.\n\n" +
+			"The stages of a pipeline count offsets of topics of their own, each as of its newest claim. With --by stage or pipeline,\n" +
+			"standard error says where those stand at different event times: what lies between is on its way, so their sums are not of\n" +
+			"the same events.\n\n" +
 			"A row of a task holds its newest claim only. --watch looks at the rows again and again, and writes a line of JSON for what\n" +
 			"each task has claimed since the look before: with --every below the distance of epochs, a line for each epoch.",
 		Example: "  tidewatch ledger -o csv\n  tidewatch ledger --by stage --pipeline host-cpu\n  tidewatch ledger --watch --every 500ms > ledger.jsonl",
@@ -172,7 +173,7 @@ func (a *app) ledger(ctx context.Context, f *ledgerFlags) error {
 	if err != nil {
 		return err
 	}
-	if !a.quiet {
+	if !a.quiet && f.by != "task" {
 		for _, apart := range stagesApart(rows) {
 			fmt.Fprintln(a.errs, apart)
 		}
