@@ -23,9 +23,12 @@ const (
 
 const condemned = "the process died 2 times while this record alone was in work"
 
-// perRecord is how many deaths a deadly record may cost: a few until there is no claim between them, three until its task is suspected,
-// three until it is found. On average six are enough.
-const perRecord = 10
+// A deadly record may cost a few deaths until there is no claim between them, three until its task is suspected, and three until it is
+// found; answers that are lost meanwhile cost some more.
+const (
+	perRecord = 20 // at most
+	onAverage = 8  // of many histories
+)
 
 // TestCrashesWithDeadlyRecords is TestCrashesWithPoison with records that take down the process, with all of its tasks, as does a
 // lack of memory. Whatever else happens to the lives, those records are set aside and no others.
@@ -54,6 +57,9 @@ func TestCrashesWithDeadlyRecords(t *testing.T) {
 	t.Logf("%d deadly records, %d deaths by them, %d other ends in %d histories", records, deaths, kills, n)
 	if n >= 40 && (records < n/2 || kills < n) {
 		t.Errorf("%d deadly records and %d other ends in %d histories: they test little", records, kills, n)
+	}
+	if n >= 40 && deaths > onAverage*records {
+		t.Errorf("%d deaths by %d deadly records", deaths, records)
 	}
 }
 
