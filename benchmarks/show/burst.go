@@ -78,7 +78,7 @@ func (r *outageRun) rushes(ctx context.Context, seed uint64, p *burstReport) (er
 			if s.lag < 0 || s.lag > r.rate {
 				return false
 			}
-			p.Catchup = math.Round(s.at.Sub(over).Seconds()*10) / 10
+			p.Catchup = max(math.Round(s.at.Sub(over).Seconds()*10)/10, 0) // a look may come before the end
 			return true
 		})
 		after := len(r.samples)
