@@ -12,9 +12,18 @@ func (k *checker) outputs() {
 		of   string
 	}
 	seen := map[key]bool{}
+	topics := map[string]Text{}
 	for i := range k.s.Sinks {
 		sink := &k.s.Sinks[i]
 		k.sinkSettings(sink)
+		if t := sink.Topic; t.IsSet() {
+			// Rows of a task are told apart by where they leave, not by their step.
+			if first, ok := topics[t.Value]; ok {
+				k.complain(t, "the kafka sink in line %d writes to `%s` already: readers could not tell the rows apart", first.At.Line, t)
+			} else {
+				topics[t.Value] = t
+			}
+		}
 		for _, of := range sink.Of {
 			if seen[key{sink.Kind, of.Value}] {
 				k.complain(of, "the rows of `%s` go to %s already", of, sink.Kind)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -38,6 +39,8 @@ type session struct {
 	open   bool     // a transaction is
 	done   position // rows up to here are in the topic
 	next   int64    // offset behind the last row of ours
+	// knows says that the producer knows the partition; see awaitKnown.
+	knows func(partition int32) bool
 
 	mu struct {
 		sync.Mutex
@@ -49,6 +52,10 @@ type session struct {
 // begin fences former sessions, and then asks how far they have come: nothing of theirs can be committed any more.
 func (s *TransactionSink) begin(ctx context.Context, r *transactionReceipt) (_ *session, err error) {
 	x := &session{config: &s.config, client: s.client, task: s.task}
+	x.knows = func(partition int32) bool {
+		leader, _, _ := x.kgo.PartitionLeader(s.config.Topic, partition)
+		return leader >= 0
+	}
 	if x.kgo, err = kgo.NewClient(append(s.client.options, transactionOptions(s.config.id())...)...); err != nil {
 		return nil, fmt.Errorf("configure kafka producer: %w", err)
 	}
@@ -179,12 +186,12 @@ func (x *session) write(ctx context.Context, partition int32, data []byte) error
 			return nil
 		}
 		bytes = 0
-		return x.commit(ctx, at)
+		return x.commit(ctx, partition, at)
 	})
 	if err != nil || !x.open {
 		return err
 	}
-	return x.commit(ctx, at)
+	return x.commit(ctx, partition, at)
 }
 
 // taken is the producer's callback.
@@ -199,7 +206,7 @@ func (x *session) taken(r *kgo.Record, err error) {
 }
 
 // commit ends the transaction, with the word that the topic is complete up to there.
-func (x *session) commit(ctx context.Context, to position) error {
+func (x *session) commit(ctx context.Context, partition int32, to position) error {
 	if err := x.kgo.Flush(ctx); err != nil {
 		return err
 	}
@@ -209,6 +216,9 @@ func (x *session) commit(ctx context.Context, to position) error {
 	if err != nil {
 		return err
 	}
+	if err := x.awaitKnown(ctx, partition); err != nil {
+		return err
+	}
 	if err := x.note(ctx, to); err != nil {
 		return fmt.Errorf("commit to group %s: %w", x.config.id(), err)
 	}
@@ -216,6 +226,20 @@ func (x *session) commit(ctx context.Context, to position) error {
 		return err
 	}
 	x.open, x.done, x.next = false, to, next
+	return nil
+}
+
+// awaitKnown returns when the producer knows the partition that it has written to. It sends the first rows of a topic before
+// it has noted the partition, and ends a transaction in which it knows of no written partition with an abort, without an error
+// (kgo 1.22.3, storePartitionsUpdate and EndTransaction). The goroutine that notes it is at its last step, so there is nothing
+// to wait for but the processor.
+func (x *session) awaitKnown(ctx context.Context, partition int32) error {
+	for !x.knows(partition) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		runtime.Gosched()
+	}
 	return nil
 }
 

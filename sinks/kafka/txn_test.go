@@ -59,6 +59,39 @@ func reveal(t testing.TB, s *TransactionSink, r stream.Receipt) {
 	}
 }
 
+// TestNothingIsCommittedToAnUnknownPartition: the producer would abort instead, and say nothing.
+func TestNothingIsCommittedToAnUnknownPartition(t *testing.T) {
+	c := newCluster(t)
+	var ends atomic.Int32
+	c.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		ends.Add(1)
+		return nil, nil, false
+	})
+	x := newEnv(t, c.ListenAddrs()).transactions(t)
+	s := x.open(t)
+	receipt := stageRow(t, s, 1, "a")
+	parsed, err := parseTransactionReceipt(receipt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.session, err = s.begin(testContext(t), parsed); err != nil {
+		t.Fatal(err)
+	}
+	knows, asked := s.session.knows, 0
+	s.session.knows = func(partition int32) bool {
+		if n := ends.Load(); n > 0 {
+			t.Errorf("%d transactions have ended", n)
+		}
+		asked++
+		return asked > 3 && knows(partition)
+	}
+	reveal(t, s, receipt)
+	if n := ends.Load(); n != 1 || asked < 4 {
+		t.Errorf("%d transactions have ended, want 1; asked %d times", n, asked)
+	}
+}
+
 // TestAGroupThatHasExpired: what it said is read from the topic instead.
 func TestAGroupThatHasExpired(t *testing.T) {
 	onBoth(t, func(e *env) {
