@@ -2,6 +2,7 @@ package columnfile
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/tidewatch/tidewatch/stream"
@@ -28,10 +29,13 @@ const (
 
 // The formats of the files' content.
 const (
-	RawFormat     = "raw/1"
+	RawFormat     = "raw/2"
 	ControlFormat = "controls/1"
 	RollupFormat  = "rollups/1"
 )
+
+// olderRaw is read, too: its rows are sorted by time throughout, and _producer, where it is there, has no nulls.
+const olderRaw = "raw/1"
 
 const metaPrefix = "tidewatch."
 
@@ -64,7 +68,7 @@ func partitionMeta(format string, p stream.Partition) []KeyValue {
 // ReadRawMeta reads the metadata of a raw file.
 func ReadRawMeta(f *File) (m RawMeta, err error) {
 	r := metaReader{file: f}
-	r.format(RawFormat)
+	r.format(RawFormat, olderRaw)
 	m.Partition = r.partition()
 	m.First, m.Last, m.Rows, m.Files = r.number("first"), r.number("last"), r.number("rows"), int(r.number("files"))
 	if r.err == nil && (m.First < 0 || m.Last < m.First || m.Rows < 1 || m.Rows > m.Last-m.First+1 || m.Files < 1) {
@@ -130,9 +134,9 @@ func (r *metaReader) number(key string) int64 {
 	return v
 }
 
-func (r *metaReader) format(want string) {
-	if got := r.text("format"); got != want && r.err == nil {
-		r.err = fmt.Errorf("read metadata: the format is %q, this version knows %q", got, want)
+func (r *metaReader) format(known ...string) {
+	if got := r.text("format"); !slices.Contains(known, got) && r.err == nil {
+		r.err = fmt.Errorf("read metadata: the format is %q, this version knows %q", got, known)
 	}
 }
 

@@ -16,7 +16,7 @@ func (r *Reader) ReadOrNull(f *File, group int, column string, dst *stream.Colum
 }
 
 // ReadEvents appends the event columns of a row group of the raw archive to b, all but Mark. Producers come from the columns
-// that decoders ask, unless the file holds their hashes.
+// that decoders ask, unless the file holds a hash.
 func (r *Reader) ReadEvents(f *File, group int, b *stream.Batch) error {
 	for _, c := range []struct {
 		name string
@@ -41,39 +41,47 @@ func (r *Reader) ReadEvents(f *File, group int, b *stream.Batch) error {
 }
 
 func (r *Reader) readProducers(f *File, group int, b *stream.Batch) error {
+	stored := &r.ints // of the rows whose hash does not follow from the columns
+	stored.Kind = stream.Int
+	stored.Reset()
 	if f.schema.Index(ColumnProducer) >= 0 {
-		r.ints.Kind = stream.Int
-		r.ints.Reset()
-		if err := r.Read(f, group, ColumnProducer, &r.ints); err != nil {
+		if err := r.Read(f, group, ColumnProducer, stored); err != nil {
 			return err
 		}
-		for _, v := range r.ints.Ints {
+	}
+	if stored.Len() > 0 && len(stored.Null) == 0 {
+		for _, v := range stored.Ints {
 			b.Producer = append(b.Producer, uint64(v))
 		}
 		return nil
 	}
-	var columns [3]*stream.Column
+	named, err := r.namedProducers(f, group)
+	if err != nil {
+		return err
+	}
+	for row := range f.GroupRows(group) {
+		hash := named.Hash(row)
+		if row < stored.Len() && !stored.IsNull(row) {
+			hash = uint64(stored.Ints[row])
+		}
+		b.Producer = append(b.Producer, hash)
+	}
+	return nil
+}
+
+// namedProducers finds producers in the columns that decoders ask.
+func (r *Reader) namedProducers(f *File, group int) (*Producers, error) {
+	columns := map[string]*stream.Column{}
 	for i, name := range ProducerColumns() {
 		if k := f.schema.Index(name); k < 0 || f.schema.Fields[k].Kind != stream.String {
 			continue
 		}
-		columns[i] = r.name(i)
-		if err := r.Read(f, group, name, columns[i]); err != nil {
-			return err
+		columns[name] = r.name(i)
+		if err := r.Read(f, group, name, columns[name]); err != nil {
+			return nil, err
 		}
 	}
-	producers := NewProducers(func(name string) *stream.Column {
-		for i, n := range ProducerColumns() {
-			if n == name {
-				return columns[i]
-			}
-		}
-		return nil
-	})
-	for row := range f.GroupRows(group) {
-		b.Producer = append(b.Producer, producers.Hash(row))
-	}
-	return nil
+	return NewProducers(func(name string) *stream.Column { return columns[name] }), nil
 }
 
 // name is the scratch column for a producer's name, empty.

@@ -29,7 +29,8 @@ type Writer struct {
 	header bytes.Buffer
 	thrift *thrift.Encoder
 
-	out    []byte
+	out    []byte // of the file that is being written
+	spare  []byte
 	body   []byte
 	packed []byte
 	levels []byte
@@ -51,34 +52,79 @@ func NewWriter() (*Writer, error) {
 	return w, nil
 }
 
+// Builder is a file that grows by row groups. The zero value is an empty file. It belongs to one goroutine at a time.
+type Builder struct {
+	out    []byte
+	groups []format.RowGroup
+	rows   int64
+}
+
+// Size is about the bytes of memory that the file takes.
+func (b *Builder) Size() int64 { return int64(cap(b.out)) }
+
 // Encode returns a file with the given rows of t, in their order. The file belongs to the caller.
 func (w *Writer) Encode(t *Table, rows []uint32) ([]byte, error) {
-	if err := t.check(rows); err != nil {
+	b := &Builder{out: w.spare[:0]}
+	defer func() { w.spare = b.out }()
+	if err := w.Append(b, t, rows); err != nil {
 		return nil, err
 	}
-	w.out = append(w.out[:0], magic...)
-	meta := format.FileMetaData{Version: 2, Schema: schemaElements(t), NumRows: int64(len(rows)), CreatedBy: createdBy}
+	if err := w.finish(b, t); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(b.out), nil
+}
+
+// Append adds the given rows of t to a file, in their order, as row groups of their own.
+func (w *Writer) Append(b *Builder, t *Table, rows []uint32) error {
+	if err := t.check(rows); err != nil {
+		return err
+	}
+	defer w.lend(b)()
+	if len(w.out) == 0 {
+		w.out = append(w.out, magic...)
+	}
+	for lo := 0; lo < len(rows); lo += GroupRows {
+		group, err := w.group(t, rows[lo:min(lo+GroupRows, len(rows))])
+		if err != nil {
+			return err
+		}
+		group.Ordinal = int16(len(b.groups))
+		b.groups = append(b.groups, group)
+		b.rows += group.NumRows
+	}
+	return nil
+}
+
+// Finish returns the file, which belongs to the caller. Of t, only the metadata and the names and kinds of the columns count;
+// the columns are those that were appended.
+func (w *Writer) Finish(b *Builder, t *Table) ([]byte, error) {
+	err := w.finish(b, t)
+	return b.out, err
+}
+
+func (w *Writer) finish(b *Builder, t *Table) error {
+	defer w.lend(b)()
+	meta := format.FileMetaData{Version: 2, Schema: schemaElements(t), NumRows: b.rows, CreatedBy: createdBy, RowGroups: b.groups}
 	for _, kv := range t.Meta {
 		meta.KeyValueMetadata = append(meta.KeyValueMetadata, format.KeyValue{Key: kv.Key, Value: kv.Value})
 	}
 	for range t.Columns {
 		meta.ColumnOrders = append(meta.ColumnOrders, format.ColumnOrder{Value: new(format.TypeDefinedOrder)})
 	}
-	for lo := 0; lo < len(rows); lo += GroupRows {
-		group, err := w.group(t, rows[lo:min(lo+GroupRows, len(rows))])
-		if err != nil {
-			return nil, err
-		}
-		group.Ordinal = int16(len(meta.RowGroups))
-		meta.RowGroups = append(meta.RowGroups, group)
-	}
 	size, err := w.write(&meta)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	w.out = binary.LittleEndian.AppendUint32(w.out, uint32(size))
 	w.out = append(w.out, magic...)
-	return bytes.Clone(w.out), nil
+	return nil
+}
+
+// lend lets the writer write to the file until the returned function is called.
+func (w *Writer) lend(b *Builder) (back func()) {
+	w.out = b.out
+	return func() { b.out, w.out = w.out, nil }
 }
 
 // write appends a Thrift structure and returns its size.

@@ -190,10 +190,11 @@ func TestForeignReaders(t *testing.T) {
 		plain("ok", "bool", true), plain("host", "string", true), plain("service", "string", true), plain("attributes", "string", true),
 		plain("seen", "timestamp[ns, tz=UTC]", true), plain("_partition", "int64", false), plain("_offset", "int64", false),
 		plain("_timestamp", "timestamp[ns, tz=UTC]", false), plain("_bytes", "int64", false),
+		plain("_producer", "int64", true),
 	})
 	wantSeen(t, seen, "pyarrow metadata", []any{
 		[]any{
-			plain("tidewatch.files", "2"), plain("tidewatch.first", "0"), plain("tidewatch.format", "raw/1"),
+			plain("tidewatch.files", "2"), plain("tidewatch.first", "0"), plain("tidewatch.format", "raw/2"),
 			plain("tidewatch.incarnation", "topic-id"), plain("tidewatch.last", "5997"), plain("tidewatch.partition", "3"), plain("tidewatch.rows", "2000"),
 			plain("tidewatch.topic", "metrics"),
 		}, "tidewatch", plain("True", "True"),

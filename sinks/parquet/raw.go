@@ -24,11 +24,16 @@ func (c RawConfig) Validate() error {
 }
 
 // Raw keeps the events of one partition. It implements stream.Sink for a stage with a Cut: what was written since the last
-// Stage is a part, so the engine decides where parts end. It holds one part, and a second one while that is encoded.
+// Stage is a part, so the engine decides where parts end. Rows are held as columns up to a row group, which is encoded beside
+// the task: so it holds two row groups at most, one that grows and one that is being encoded, and the encoded ones of a part.
 type Raw struct {
 	config RawConfig
 	part   *rawPart
-	spare  chan *rawPart // what a Work has done with
+	rows   *rawRows      // of the part, not encoded yet
+	spare  chan *rawRows // encoded
+	view   stream.Batch
+	// groupRows is when rows are encoded; tests take less than columnfile.GroupRows.
+	groupRows int
 }
 
 // NewRaw returns an empty sink.
@@ -36,51 +41,76 @@ func NewRaw(c RawConfig) (*Raw, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	return &Raw{config: c, part: new(rawPart), spare: make(chan *rawPart, 1)}, nil
+	return &Raw{config: c, part: new(rawPart), rows: new(rawRows), spare: make(chan *rawRows, 1), groupRows: columnfile.GroupRows}, nil
 }
 
-// Write implements stream.Sink. It never blocks.
+// Write implements stream.Sink. It waits only for a row group that is being encoded when the next one is full.
 func (r *Raw) Write(_ context.Context, b *stream.Batch) error {
-	if b.Phase != stream.Event {
+	switch {
+	case b.Phase != stream.Event:
 		return fmt.Errorf("write raw archive: it keeps events, not %v rows", b.Phase)
+	case len(b.Time) != b.Len() || len(b.Offset) != b.Len():
+		return errors.New("write raw archive: the events have no time or no offset")
 	}
-	return r.part.take(b)
+	if err := r.rows.adopt(b.Schema); err != nil {
+		return err
+	}
+	for lo := 0; lo < b.Len(); {
+		hi := min(b.Len(), lo+r.groupRows-r.rows.len())
+		b.View(&r.view, lo, hi)
+		r.rows.take(&r.view)
+		r.part.count(r.view.Offset)
+		if r.rows.len() == r.groupRows {
+			r.part.encodeBeside(r.rows, r.config.Partition, r.recycle)
+			if err := r.renew(); err != nil {
+				return err
+			}
+		}
+		lo = hi
+	}
+	return nil
+}
+
+// renew begins new rows, with the same columns.
+func (r *Raw) renew() error {
+	schema := r.rows.schema
+	select {
+	case r.rows = <-r.spare:
+	default:
+		r.rows = new(rawRows)
+	}
+	return r.rows.adopt(schema)
 }
 
 // Stage implements stream.Sink.
 func (r *Raw) Stage(e stream.Epoch) stream.Work {
-	part := r.part
-	if part.rows() == 0 {
+	part, rows := r.part, r.rows
+	if part.rows == 0 {
 		return nil
 	}
-	select {
-	case r.part = <-r.spare:
-	default:
-		r.part = new(rawPart)
+	r.part = new(rawPart)
+	if err := r.renew(); err != nil {
+		return func(context.Context) (stream.Receipt, error) { return nil, stream.Mark(stream.Fatal, err) }
 	}
-	meta := part.meta(r.config.Partition)
 	var files []encoded // kept for a second attempt
 	return func(ctx context.Context) (stream.Receipt, error) {
 		if files == nil {
 			var err error
-			if files, err = part.encode(meta); err != nil {
-				return nil, stream.Mark(stream.Fatal, fmt.Errorf("encode part from offset %d: %w", meta.First, err))
+			if files, err = part.finish(rows, r.config.Partition); err != nil {
+				return nil, stream.Mark(stream.Fatal, fmt.Errorf("encode part from offset %d: %w", part.first, err))
 			}
+			r.recycle(rows)
+			part, rows = nil, nil
 		}
-		receipt, err := put(ctx, r.config.Objects, e.Prefix, files)
-		if err == nil && part != nil {
-			r.recycle(part)
-			part = nil
-		}
-		return receipt, err
+		return put(ctx, r.config.Objects, e.Prefix, files)
 	}
 }
 
-// recycle gives the memory of a part to the next but one.
-func (r *Raw) recycle(p *rawPart) {
-	p.reset()
+// recycle gives the memory of rows to later ones.
+func (r *Raw) recycle(rows *rawRows) {
+	rows.reset()
 	select {
-	case r.spare <- p:
+	case r.spare <- rows:
 	default:
 	}
 }
@@ -91,34 +121,31 @@ func (r *Raw) Reveal(ctx context.Context, receipt stream.Receipt) error {
 }
 
 // Close implements stream.Sink; an unfinished part is read again from the last cut on.
-func (r *Raw) Close() error { return nil }
+func (r *Raw) Close() error {
+	r.part.wait()
+	return nil
+}
 
 // Size is about the bytes of memory that the open part takes, and its rows. From the task's goroutine.
-func (r *Raw) Size() (bytes, rows int64) { return r.part.size(), int64(r.part.rows()) }
+func (r *Raw) Size() (bytes, rows int64) { return r.rows.size() + r.part.size.Load(), r.part.rows }
 
-// rawPart is the rows of a part: the columns of the schema and those of the event.
-type rawPart struct {
+// rawRows is rows of a part: the columns of the schema and those of the event.
+type rawRows struct {
 	columns
 	time, timestamp, offset []int64
 	producer                []uint64
 	bytes                   []uint32
 }
 
-func (p *rawPart) rows() int { return len(p.offset) }
+func (p *rawRows) len() int { return len(p.offset) }
 
-func (p *rawPart) take(b *stream.Batch) error {
-	if err := p.adopt(b.Schema); err != nil {
-		return err
-	}
-	if len(b.Time) != b.Len() || len(b.Offset) != b.Len() {
-		return errors.New("write raw archive: the events have no time or no offset")
-	}
+// take appends all rows of b, whose schema was adopted.
+func (p *rawRows) take(b *stream.Batch) {
 	p.columns.take(b)
 	p.offset = append(p.offset, b.Offset...)
 	p.time, p.timestamp = takeTimes(p.time, b.Time, b.Len()), takeTimes(p.timestamp, b.Timestamp, b.Len())
 	p.producer = takeAll(p.producer, b.Producer, b.Len())
 	p.bytes = takeAll(p.bytes, b.Bytes, b.Len())
-	return nil
 }
 
 // takeAll appends an event column, or zeros where the batch has none.
@@ -139,15 +166,11 @@ func takeTimes(dst []int64, src []stream.Time, rows int) []int64 {
 	return dst
 }
 
-func (p *rawPart) reset() {
+func (p *rawRows) reset() {
 	p.columns.reset()
 	p.time, p.timestamp, p.offset, p.producer, p.bytes = p.time[:0], p.timestamp[:0], p.offset[:0], p.producer[:0], p.bytes[:0]
 }
 
-func (p *rawPart) size() int64 {
+func (p *rawRows) size() int64 {
 	return p.columns.size() + int64(8*(cap(p.time)+cap(p.timestamp)+cap(p.offset)+cap(p.producer))+4*cap(p.bytes))
-}
-
-func (p *rawPart) meta(of stream.Partition) columnfile.RawMeta {
-	return columnfile.RawMeta{Partition: of, First: p.offset[0], Last: p.offset[len(p.offset)-1], Rows: int64(len(p.offset))}
 }

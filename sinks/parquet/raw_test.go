@@ -1,9 +1,11 @@
 package parquet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,10 +139,16 @@ func newRaw(t rapid.TB, store stream.Objects) *Raw {
 	return r
 }
 
-// archive writes the parts between the cuts.
-func archive(t *rapid.T, events []event, cuts []int) map[string]string {
+// archive writes the parts between the cuts, with row groups of up to so many rows.
+func archive(t *rapid.T, events []event, cuts []int, groupRows int) map[string]string {
 	store := newMemory()
 	sink, b, lo := newRaw(t, store), stream.NewBatch(testSchema), 0
+	sink.groupRows = groupRows
+	defer func() {
+		if err := sink.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}()
 	for i, hi := range append(slices.Clone(cuts), len(events)) {
 		prefix := fmt.Sprintf("state/%d/", i)
 		write(t, sink, b, events[lo:hi])
@@ -150,6 +158,10 @@ func archive(t *rapid.T, events []event, cuts []int) map[string]string {
 		lo = hi
 	}
 	return store.visible()
+}
+
+func drawGroupRows(t *rapid.T) int {
+	return rapid.SampledFrom([]int{1, 2, 7, 1000}).Draw(t, "group rows")
 }
 
 func drawCuts(t *rapid.T, n int) []int {
@@ -164,7 +176,11 @@ func keys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 func TestRawHoldsEveryEvent(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		events := drawEvents(rt)
-		files := archive(rt, events, drawCuts(rt, len(events)))
+		cuts, groupRows := drawCuts(rt, len(events)), drawGroupRows(rt)
+		files := archive(rt, events, cuts, groupRows)
+		if again := archive(rt, events, cuts, groupRows); !maps.Equal(files, again) {
+			rt.Fatal("other batches give other files")
+		}
 		var got []event
 		for _, key := range keys(files) {
 			got = append(got, rowsOf(rt, key, files[key])...)
@@ -187,14 +203,33 @@ func rowsOf(t rapid.TB, key, data string) (events []event) {
 	if err != nil || meta.Partition != testPartition || meta.First != name.First || meta.Last != name.Last {
 		t.Fatalf("%s: %+v, %v", key, meta, err)
 	}
+	var last int64 // offset of the row group before
+	for g := range f.Groups() {
+		group := groupOf(t, f, g)
+		if lowest := slices.MinFunc(group, func(a, b event) int { return cmp.Compare(a.offset, b.offset) }); g > 0 && lowest.offset <= last {
+			t.Fatalf("%s: row group %d begins at offset %d, the one before ends at %d", key, g, lowest.offset, last)
+		}
+		last = slices.MaxFunc(group, func(a, b event) int { return cmp.Compare(a.offset, b.offset) }).offset
+		for _, e := range group {
+			if e.time.Floor(time.Hour) != name.Hour || e.offset < name.First || e.offset > name.Last {
+				t.Fatalf("%s: the row of time %v, offset %d is out of place", key, e.time, e.offset)
+			}
+		}
+		events = append(events, group...)
+	}
+	return events
+}
+
+// groupOf reads a row group, and checks its order.
+func groupOf(t rapid.TB, f *columnfile.File, g int) (events []event) {
 	var r columnfile.Reader
 	b := stream.NewBatch(testSchema)
 	for i, field := range testSchema.Fields {
-		if err := r.Read(f, 0, field.Name, &b.Cols[i]); err != nil {
+		if err := r.Read(f, g, field.Name, &b.Cols[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := r.ReadEvents(f, 0, b); err != nil {
+	if err := r.ReadEvents(f, g, b); err != nil {
 		t.Fatal(err)
 	}
 	for i := range b.Time {
@@ -202,13 +237,63 @@ func rowsOf(t rapid.TB, key, data string) (events []event) {
 		for k := range e.fields {
 			e.fields[k] = b.Cols[k+1].Value(i)
 		}
-		before := i > 0 && (b.Time[i-1] > b.Time[i] || b.Time[i-1] == b.Time[i] && b.Offset[i-1] >= b.Offset[i])
-		if before || e.time.Floor(time.Hour) != name.Hour || e.offset < name.First || e.offset > name.Last {
-			t.Fatalf("%s: row %d (time %v, offset %d) is out of place", key, i, e.time, e.offset)
+		if i > 0 && (b.Time[i-1] > b.Time[i] || b.Time[i-1] == b.Time[i] && b.Offset[i-1] >= b.Offset[i]) {
+			t.Fatalf("row group %d: row %d (time %v, offset %d) is out of place", g, i, e.time, e.offset)
 		}
 		events = append(events, e)
 	}
 	return events
+}
+
+// TestRawOfBefore reads files of the format raw/1, one of which stores the hashes of producers.
+func TestRawOfBefore(t *testing.T) {
+	for _, name := range []string{"raw-1.parquet", "raw-1-producers.parquet"} {
+		data, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := columnfile.Open(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		meta, err := columnfile.ReadRawMeta(f)
+		if err != nil || meta != (columnfile.RawMeta{Partition: testPartition, First: 10, Last: 18, Rows: 5, Files: 1}) {
+			t.Fatalf("%+v, %v", meta, err)
+		}
+		for _, e := range groupOf(t, f, 0) {
+			i := (e.offset - 10) / 2
+			want := event{
+				offset: 10 + 2*i, time: start.Add(time.Duration(i%3) * time.Microsecond), timestamp: start.Add(time.Second), bytes: uint32(100 + i),
+				producer: stream.HashProducer([]byte("host-1")), fields: [8]any{"m", float64(i), nil, true, "host-1", "svc", nil, nil},
+			}
+			if i == 3 && name == "raw-1-producers.parquet" {
+				want.producer = 1<<63 + 7
+			}
+			if e != want {
+				t.Errorf("%s holds\n%+v, want\n%+v", name, e, want)
+			}
+		}
+	}
+}
+
+// TestRawEncodesBesideTheTask: what goes wrong there is told by Stage, and the process lives.
+func TestRawEncodesBesideTheTask(t *testing.T) {
+	sink := newRaw(t, newMemory())
+	sink.groupRows = 2
+	b := stream.NewBatch(&stream.Schema{Fields: []stream.Field{{Name: "host", Kind: stream.String}}})
+	for i := range 3 {
+		b.Time, b.Offset = append(b.Time, start), append(b.Offset, int64(i))
+		b.Cols[0].AppendString("a")
+	}
+	b.SetLen(3)
+	if err := sink.Write(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	sink.part.wait()
+	sink.part.encodeBeside(new(rawRows), testPartition, sink.recycle) // without a schema
+	if _, err := sink.Stage(stream.Epoch{})(t.Context()); stream.KindOfError(err) != stream.Fatal || !strings.Contains(err.Error(), "panic") {
+		t.Errorf("a panic beside the task: %v", err)
+	}
 }
 
 func TestRawNames(t *testing.T) {
@@ -239,7 +324,7 @@ func TestScanRawChooses(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		events := drawEvents(rt)
 		store := newMemory()
-		maps.Copy(store.mu.objects, asBytes(archive(rt, events, drawCuts(rt, len(events)))))
+		maps.Copy(store.mu.objects, asBytes(archive(rt, events, drawCuts(rt, len(events)), drawGroupRows(rt))))
 		q := All()
 		if rapid.Bool().Draw(rt, "bounded") {
 			q.From = start.Add(time.Duration(rapid.IntRange(-1500, 2500).Draw(rt, "from")) * time.Millisecond)
