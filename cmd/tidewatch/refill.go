@@ -32,11 +32,13 @@ type refiller struct {
 	log     *slog.Logger
 	writers func() map[string]bool // names of the pipelines that write to Redis
 	every   time.Duration          // between looks while all is well
+	renewed chan struct{}          // a task has opened an output of which it is not known whether it is filled
 
 	mu struct {
 		sync.Mutex
 		parts map[stream.TaskID][]*part
 		state error // why Redis is not ready, nil if it is
+		opens int   // how often parts were renewed
 	}
 }
 
@@ -86,7 +88,7 @@ func writersToRedis(specs []*pipelines.Spec) map[string]bool {
 }
 
 func newRefiller(client *redis.Client, objects stream.Objects, clock stream.Clock, log *slog.Logger) *refiller {
-	r := &refiller{redis: client, objects: objects, clock: clock, log: log, every: lookEvery}
+	r := &refiller{redis: client, objects: objects, clock: clock, log: log, every: lookEvery, renewed: make(chan struct{}, 1)}
 	r.mu.parts, r.mu.state = map[stream.TaskID][]*part{}, errRefill
 	return r
 }
@@ -96,14 +98,22 @@ func (r *refiller) opened(c pipelines.SinkConfig, t engine.TaskContext) {
 	if r == nil || c.Raw || c.Kind != pipelines.RedisSink && c.Kind != pipelines.ParquetSink {
 		return
 	}
-	p := r.add(c, t)
+	p, renewed := r.add(c, t)
 	if c.Kind == pipelines.RedisSink && t.Fresh {
 		r.noteNew(p)
 	}
+	if !renewed {
+		return
+	}
+	select {
+	case r.renewed <- struct{}{}:
+	default: // run will look
+	}
 }
 
-// add keeps what is known of the part.
-func (r *refiller) add(c pipelines.SinkConfig, t engine.TaskContext) *part {
+// add keeps what is known of the part. It is renewed where Redis is to get it under a name that it did not have before, as after
+// a quarantine: then Redis is not ready until somebody has looked.
+func (r *refiller) add(c pipelines.SinkConfig, t engine.TaskContext) (_ *part, renewed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	parts := r.mu.parts[t.Task]
@@ -117,11 +127,16 @@ func (r *refiller) add(c pipelines.SinkConfig, t engine.TaskContext) *part {
 		next.archived = true
 	} else {
 		next.config, next.schema = redisSink(c, t), c.Schema
+		renewed = parts[i].schema == nil || next.name() != parts[i].name()
+	}
+	if renewed {
+		r.mu.state = errRefill
+		r.mu.opens++
 	}
 	parts = slices.Clone(parts)
 	parts[i] = &next
 	r.mu.parts[t.Task] = parts
-	return &next
+	return &next, renewed
 }
 
 // noteNew spares a part the filling whose task begins anew: what was never written cannot be missing. What the version before
@@ -150,8 +165,9 @@ func (r *refiller) ready(context.Context) error {
 // run looks after Redis until ctx is done.
 func (r *refiller) run(ctx context.Context, tasks filler) error {
 	for {
+		opens := r.opens()
 		missing, err := r.look(ctx, tasks)
-		r.report(err)
+		r.report(err, opens)
 		if len(missing) > 0 {
 			if err := r.fill(ctx, tasks, missing); err != nil && ctx.Err() == nil {
 				r.log.Warn("filling Redis again has not succeeded; it is tried again", "error", err)
@@ -166,15 +182,26 @@ func (r *refiller) run(ctx context.Context, tasks filler) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-r.renewed:
 		case <-r.clock.After(wait):
 		}
 	}
 }
 
-// report notes the state, and logs when it begins and ends to be bad.
-func (r *refiller) report(err error) {
+func (r *refiller) opens() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.opens
+}
+
+// report notes the state, and logs when it begins and ends to be bad. opens is of before the look: what was renewed meanwhile is
+// not in it.
+func (r *refiller) report(err error, opens int) {
 	r.mu.Lock()
 	before := r.mu.state
+	if err == nil && r.mu.opens != opens {
+		err = errRefill
+	}
 	r.mu.state = err
 	r.mu.Unlock()
 	switch {
@@ -197,7 +224,7 @@ func (r *refiller) look(ctx context.Context, tasks filler) (missing []*part, err
 		switch {
 		case t.State == "running":
 			parts = append(parts, r.partsOf(t.Task)...)
-		case t.State == "starting" && writers[t.Pipeline]:
+		case (t.State == "starting" || t.State == "isolating") && writers[t.Pipeline]:
 			starting++
 		}
 	}

@@ -414,6 +414,11 @@ func TestWhatWasNeverWrittenIsNotMissing(t *testing.T) {
 		}
 	}
 	missing(old)
+	for _, state := range []string{"starting", "isolating"} {
+		if _, err := r.look(t.Context(), runningTasks{{Task: fresh, Pipeline: "p", State: state}}); err == nil {
+			t.Fatalf("a task is %s, and Redis is said to hold everything", state)
+		}
+	}
 	flush(t, c.URL)
 	missing(fresh, old)
 	open("fresh", true) // it has failed before its first claim, and begins again
@@ -423,4 +428,60 @@ func TestWhatWasNeverWrittenIsNotMissing(t *testing.T) {
 	}
 	open("fresh", true)
 	missing(fresh, old) // somebody else fills it
+}
+
+// TestARaisedGenerationIsNotReady: behind a quarantine Redis shows what was before until everything is written anew. Whoever asks
+// for readiness meanwhile is not told what a look of before has found.
+func TestARaisedGenerationIsNotReady(t *testing.T) {
+	c := redis.Default()
+	c.URL = "redis://" + testservers.Redis(t) + "/0"
+	client, err := redis.Open(c, clock.System{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	r := newRefiller(client, nil, clock.System{}, slog.New(slog.DiscardHandler))
+	r.writers = func() map[string]bool { return map[string]bool{"p": true} }
+	needs := &dependencies{checks: map[string]func(context.Context) error{contentOfRedis: r.ready}, content: r.ready, clock: clock.System{}, log: slog.New(slog.DiscardHandler)}
+	schema := &stream.Schema{Fields: []stream.Field{{Name: "n", Kind: stream.Int}}}
+	task := engine.TaskContext{Task: stream.TaskID{Instance: "p@1", Stage: "s", Partition: stream.Partition{Topic: "metrics"}}, Partitions: 1, Fresh: true}
+	open := func() { r.opened(pipelines.SinkConfig{Kind: pipelines.RedisSink, Output: "o", Schema: schema}, task) }
+	look := func(missing int) {
+		t.Helper()
+		opens := r.opens()
+		parts, err := r.look(t.Context(), runningTasks{{Task: task.Task, Pipeline: "p", State: "running"}})
+		if len(parts) != missing {
+			t.Fatalf("%d parts are missing, want %d: %v", len(parts), missing, err)
+		}
+		r.report(err, opens)
+	}
+	open()
+	look(0)
+	needs.look(t.Context())
+	if err := needs.ready(); err != nil {
+		t.Fatal(err)
+	}
+	open() // it has failed, and goes on where it was
+	if err := needs.ready(); err != nil {
+		t.Fatal(err)
+	}
+	opens := r.opens()
+	task.Generation, task.Fresh = 1, false
+	open()
+	if err := needs.ready(); !errors.Is(err, errRefill) {
+		t.Fatalf("the task has begun anew, and ready is %v", err)
+	}
+	r.report(nil, opens) // of a look that had begun before
+	if err := needs.ready(); !errors.Is(err, errRefill) {
+		t.Fatalf("the task has begun anew during a look, and ready is %v", err)
+	}
+	select {
+	case <-r.renewed:
+	default:
+		t.Error("nobody is told to look")
+	}
+	look(1)
+	if err := needs.ready(); !errors.Is(err, errRefill) {
+		t.Fatal(err)
+	}
 }
