@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -18,7 +17,7 @@ type proxy struct {
 		target  string
 		open    map[*pair]bool
 		refuse  bool
-		delay   time.Duration // of answers
+		delay   time.Duration // of requests and of answers
 		swallow int           // answers that are lost from now on, each with its connection
 	}
 }
@@ -93,7 +92,7 @@ func (p *proxy) refuse(on bool) {
 	}
 }
 
-// slow delays each portion of answers.
+// slow delays each portion of requests, and of answers.
 func (p *proxy) slow(delay time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -143,22 +142,22 @@ func (p *proxy) join(ctx context.Context, client *net.TCPConn) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = io.Copy(c.server, c.client)
+		p.pass(c.server, c.client, false)
 		_ = c.server.CloseWrite()
 	}()
-	p.answers(c)
+	p.pass(c.client, c.server, true)
 	c.close()
 	<-done
 }
 
-// answers passes on what the server says.
-func (p *proxy) answers(c *pair) {
+// pass brings what one side says to the other, until one of them ends. Answers may be lost.
+func (p *proxy) pass(to, from *net.TCPConn, answers bool) {
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := c.server.Read(buf)
+		n, err := from.Read(buf)
 		if n > 0 {
 			p.mu.Lock()
-			delay, lost := p.mu.delay, p.mu.swallow > 0
+			delay, lost := p.mu.delay, answers && p.mu.swallow > 0
 			if lost {
 				p.mu.swallow--
 			}
@@ -169,7 +168,7 @@ func (p *proxy) answers(c *pair) {
 			if delay > 0 {
 				time.Sleep(delay)
 			}
-			if _, err := c.client.Write(buf[:n]); err != nil {
+			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}
 		}

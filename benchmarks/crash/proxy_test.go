@@ -78,7 +78,7 @@ func TestProxy(t *testing.T) {
 	c, r = dial()
 	p.slow(50 * time.Millisecond)
 	began := time.Now()
-	if got, err := ask(c, r); got != "3\n" || err != nil || time.Since(began) < 50*time.Millisecond {
+	if got, err := ask(c, r); got != "3\n" || err != nil || time.Since(began) < 100*time.Millisecond {
 		t.Errorf("a slow answer: %q, %v after %v", got, err, time.Since(began))
 	}
 	p.slow(0)
