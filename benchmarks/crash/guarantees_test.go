@@ -61,11 +61,16 @@ func testExists(t *testing.T, dir, name string) bool {
 	})
 }
 
-// TestMutantsHaveTheirScenario: a planted bug names a scenario that exists, and text that stands in its file once.
+// TestMutantsHaveTheirScenario: a planted bug names scenarios that exist, and text that stands in its file once; each scenario has
+// a bug that it must catch.
 func TestMutantsHaveTheirScenario(t *testing.T) {
+	proven := map[string]bool{}
 	for _, m := range mutants() {
-		if _, err := choose(m.scenario); err != nil {
-			t.Errorf("%s: %v", m.name, err)
+		for _, scenario := range m.scenarios() {
+			proven[scenario] = true
+			if _, err := choose(scenario); err != nil {
+				t.Errorf("%s: %v", m.name, err)
+			}
 		}
 		text, err := os.ReadFile(filepath.Join("../..", m.file))
 		if err != nil {
@@ -75,6 +80,11 @@ func TestMutantsHaveTheirScenario(t *testing.T) {
 			if n := strings.Count(string(text), e.old); n != 1 {
 				t.Errorf("%s: %q stands %d times in %s, not once", m.name, e.old, n, m.file)
 			}
+		}
+	}
+	for _, s := range scenarios() {
+		if !proven[s.name] {
+			t.Errorf("no planted bug is to be caught by %s", s.name)
 		}
 	}
 }

@@ -99,7 +99,7 @@ func clipped(s string, most int) string {
 func newest(log *history[caught]) map[string]*caught {
 	by := map[string]*caught{}
 	for i := range log.all {
-		by[log.all[i].Mutant] = &log.all[i]
+		by[log.all[i].Mutant+" in "+log.all[i].Scenario] = &log.all[i]
 	}
 	return by
 }
@@ -110,16 +110,18 @@ func mutantsTable(log *history[caught]) string {
 	var b strings.Builder
 	b.WriteString("| planted bug | in | caught by | in run | at | what it said |\n|---|---|---|---|---|---|\n")
 	for _, m := range mutants() {
-		c := played[m.name]
-		if c == nil {
-			fmt.Fprintf(&b, "| %s | `%s` | not played | – | – | – |\n", m.name, m.file)
-			continue
+		for _, scenario := range m.scenarios() {
+			c := played[m.name+" in "+scenario]
+			if c == nil {
+				fmt.Fprintf(&b, "| %s | `%s` | `%s`: not played | – | – | – |\n", m.name, m.file, scenario)
+				continue
+			}
+			by, said := "`"+c.Scenario+"`", strings.TrimSpace(c.By)
+			if said == "" {
+				by, said = "not by "+by, "–"
+			}
+			fmt.Fprintf(&b, "| %s | `%s` | %s | %d | %s | %s |\n", m.name, m.file, by, c.Runs, c.Commit, clipped(strings.ReplaceAll(said, "|", "/"), 300))
 		}
-		by, said := "`"+c.Scenario+"`", strings.TrimSpace(c.By)
-		if said == "" {
-			by, said = "nothing", "–"
-		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %d | %s | %s |\n", m.name, m.file, by, c.Runs, c.Commit, clipped(strings.ReplaceAll(said, "|", "/"), 300))
 	}
 	return b.String()
 }
