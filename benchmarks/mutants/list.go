@@ -90,8 +90,8 @@ func controlMutants() []mutant {
 			edits: []edit{{"\tif err := t.keep(ctx, k); err != nil {\n\t\treturn err\n\t}\n", ""}},
 		},
 		{
-			name: "a quarantined record is forgotten in a snapshot", file: "engine/lane.go", suite: metamorphic,
-			edits: []edit{{"\tl.snapshotAside(w)\n", ""}},
+			name: "a quarantined record is forgotten in a snapshot", file: "engine/quarantine.go", suite: snapshots,
+			edits: []edit{{"if k == nil || k.At.Step == 0 || k.At.Step > l.at.Step {", "if k == nil || k.At.Step >= 0 {"}},
 		},
 		{
 			name: "quarantine raises no generation", file: "engine/commit.go", suite: metamorphic,

@@ -28,6 +28,7 @@ const (
 	ledgers     = "ledger"
 	crashes     = "crashes"
 	failOvers   = "fail-overs"
+	snapshots   = "snapshots"
 )
 
 // suite is a test that catches mutants.
@@ -68,6 +69,7 @@ func (o *options) suites() map[string]suite {
 		crashes:     {"engine", append(histories, "-test.run", "TestCrashes$")},
 		failOvers:   {"engine", append(histories, "-test.run", "TestCrashesWithFailOver$")},
 		metamorphic: {"engine", append(histories, "-test.run", "TestMetamorphic$", "-rapid.shrinktime", "1ns")},
+		snapshots:   {"engine", []string{"-test.run", "TestSnapshot"}},
 		determinism: {"cmd/tidewatch", []string{"-test.run", "TestEveryPipelineIsDeterministic|TestReplayOfShippedPipelines"}},
 		ledgers:     {"cmd/tidewatch", []string{"-test.run", "TestEveryOffsetIsInOneBucket"}},
 	}
