@@ -52,8 +52,9 @@ func (d *Dict) Reset() {
 }
 
 // ID returns the number of the string b and remembers a copy of it on first sight. It does not keep b.
-func (d *Dict) ID(b []byte) uint32 {
-	h := maphash.Bytes(d.seed, b)
+func (d *Dict) ID(b []byte) uint32 { return d.id(b, maphash.Bytes(d.seed, b)) }
+
+func (d *Dict) id(b []byte, h uint64) uint32 {
 	mask := uint64(len(d.slots) - 1)
 	upper := uint32(h >> 32)
 	for i := h & mask; ; i = (i + 1) & mask {
@@ -105,19 +106,21 @@ func (d *Dict) Fill(n int, text func() []byte) []uint32 {
 	}
 	d.hashes, d.offsets = slices.Grow(d.hashes, n), slices.Grow(d.offsets, n)
 	var ahead [32][]byte
+	var hashes [len(ahead)]uint64
 	read := 0
 	for at := 0; at < n; at += len(ahead) {
 		m := min(len(ahead), n-at)
 		for i := range m {
 			ahead[i] = text()
 			read += len(ahead[i])
-			d.seen |= d.slots[maphash.Bytes(d.seed, ahead[i])&uint64(len(d.slots)-1)]
+			hashes[i] = maphash.Bytes(d.seed, ahead[i])
+			d.seen |= d.slots[hashes[i]&uint64(len(d.slots)-1)]
 		}
 		if at == 0 { // the others are about as long
 			d.bytes = slices.Grow(d.bytes, read/m*n+read)
 		}
 		for i := range m {
-			ids[at+i] = d.ID(ahead[i])
+			ids[at+i] = d.id(ahead[i], hashes[i])
 		}
 	}
 	return ids

@@ -19,7 +19,7 @@ type Groups struct {
 	refs    []uint32 // by number: how often it is retained; 0 of a free number, and of one just given
 	back    []uint32 // by number, of a single String column: 1 + the input's number that leads here
 	free    []uint32 // the last one is given next
-	slots   []uint32 // 1 + number; length is a power of two
+	slots   []uint32 // 1 + number, at home of the key or behind it; length is a power of two, unless the table is direct
 	shift   uint
 	live    int
 	vacant  []bool // by number, between Restore and Check: it is free
@@ -62,7 +62,7 @@ func NewGroups(fields []stream.Field) (*Groups, error) {
 		g.columns = append(g.columns, column{kind: f.Kind, dict: g.row.Cols[i].Dict})
 		g.rowCols = append(g.rowCols, i)
 	}
-	g.rebuild(minSlots)
+	g.rebuild(g.room(0))
 	return g, nil
 }
 
@@ -155,10 +155,23 @@ func hashOf(key []uint64) uint64 {
 	return h
 }
 
-// insert returns the group with the key, which is made if there is none. The key holds own numbers of strings.
-func (g *Groups) insert(key []uint64, hash uint64) (id uint32) {
+// home is where the search for a key begins. In a direct table every key has a slot of its own, the first one that of null, and
+// the others that of their string: groups that are restored lie one behind the other.
+func (g *Groups) home(key []uint64) uint64 {
+	if g.direct() {
+		return key[1] + 1 - key[0]
+	}
+	return hashOf(key) >> g.shift
+}
+
+// insert returns the group with the key, which is made if there is none. The key holds own numbers of strings; home is that of
+// the key.
+func (g *Groups) insert(key []uint64, home uint64) (id uint32) {
 	mask := uint64(len(g.slots) - 1)
-	i := hash >> g.shift
+	i := home
+	if missing := int(i) - len(g.slots) + 1; missing > 0 { // a new string of a direct table
+		g.slots = append(g.slots, make([]uint32, missing)...)
+	}
 	for ; g.slots[i] != 0; i = (i + 1) & mask {
 		if id := g.slots[i] - 1; equal(g.key(id), key) {
 			return id
@@ -173,7 +186,7 @@ func (g *Groups) insert(key []uint64, hash uint64) (id uint32) {
 	copy(g.key(id), key)
 	g.hash[id] = g.slotOf(key)
 	g.slots[i] = id + 1
-	if g.live++; 4*g.live > 3*len(g.slots) {
+	if g.live++; 4*g.live > 3*len(g.slots) && !g.direct() {
 		g.rebuild(2 * len(g.slots))
 	}
 	return id
@@ -201,7 +214,7 @@ func (g *Groups) Find(b *stream.Batch, cols []int, row int) (id uint32, ok bool)
 		}
 	}
 	mask := uint64(len(g.slots) - 1)
-	for at := hashOf(key) >> g.shift; g.slots[at] != 0; at = (at + 1) & mask {
+	for at := g.home(key); at < uint64(len(g.slots)) && g.slots[at] != 0; at = (at + 1) & mask {
 		if id := g.slots[at] - 1; equal(g.key(id), key) {
 			return id, true
 		}
@@ -221,7 +234,7 @@ func (g *Groups) Other(text string) uint32 {
 			key[0] |= 1 << i
 		}
 	}
-	id := g.insert(key, hashOf(key))
+	id := g.insert(key, g.home(key))
 	return id
 }
 
@@ -261,11 +274,11 @@ func (g *Groups) slotOf(key []uint64) uint8 {
 // remove frees a number and closes the gap in the slots (Knuth, 6.4, algorithm R), so that no search passes over it.
 func (g *Groups) remove(id uint32) {
 	mask := uint64(len(g.slots) - 1)
-	gap := hashOf(g.key(id)) >> g.shift
+	gap := g.home(g.key(id))
 	for g.slots[gap] != id+1 {
 		gap = (gap + 1) & mask
 	}
-	for i := (gap + 1) & mask; g.slots[i] != 0; i = (i + 1) & mask {
+	for i := (gap + 1) & mask; !g.direct() && g.slots[i] != 0; i = (i + 1) & mask {
 		home := hashOf(g.key(g.slots[i]-1)) >> g.shift
 		if (i-home)&mask >= (i-gap)&mask {
 			g.slots[gap] = g.slots[i]
@@ -289,8 +302,13 @@ func (g *Groups) forget(id uint32) {
 	g.back[id] = 0
 }
 
-// slotsFor is the number of slots that n groups fill to half or less.
-func slotsFor(n int) int { return max(minSlots, 1<<bits.Len(uint(2*n))) }
+// room is the number of slots for n groups, which fill them to half or less.
+func (g *Groups) room(n int) int {
+	if g.direct() {
+		return g.columns[0].dict.Len() + 1
+	}
+	return max(minSlots, 1<<bits.Len(uint(2*n)))
+}
 
 // rebuild places all groups in n slots.
 func (g *Groups) rebuild(n int) {
@@ -302,7 +320,7 @@ func (g *Groups) rebuild(n int) {
 		if s == 0 {
 			continue
 		}
-		i := hashOf(g.key(s-1)) >> g.shift
+		i := g.home(g.key(s - 1))
 		for g.slots[i] != 0 {
 			i = (i + 1) & mask
 		}

@@ -215,7 +215,7 @@ func (g *Groups) readTexts(r *stream.StateReader, c int, keys []uint64, version 
 // place puts the groups into slots, which are looked at some groups ahead, so that the cache misses overlap. Groups that are
 // known to be distinct need not be compared.
 func (g *Groups) place(ids []uint32, distinct bool) error {
-	g.slots = make([]uint32, slotsFor(len(ids)))
+	g.slots = make([]uint32, g.room(len(ids)))
 	g.shift = uint(64 - bits.TrailingZeros(uint(len(g.slots))))
 	g.live = len(ids)
 	var homes [portion]uint64
@@ -223,7 +223,7 @@ func (g *Groups) place(ids []uint32, distinct bool) error {
 		n := min(len(ids), portion)
 		for i, id := range ids[:n] {
 			key := g.key(id)
-			homes[i] = hashOf(key) >> g.shift
+			homes[i] = g.home(key)
 			g.scratch.seen |= g.slots[homes[i]]
 			g.hash[id] = g.slotOf(key)
 		}

@@ -87,7 +87,7 @@ func (g *Groups) find(ids []uint32) {
 			ids[i] = s - 1
 			continue
 		}
-		ids[i] = g.insert(key, g.scratch.hashes[i])
+		ids[i] = g.insert(key, g.scratch.hashes[i]>>g.shift)
 	}
 }
 
@@ -108,11 +108,11 @@ func (g *Groups) first(in *stream.Column, r int) uint32 {
 	c := &g.columns[0]
 	key := [2]uint64{1, 0}
 	if in.IsNull(r) {
-		id := g.insert(key[:], hashOf(key[:]))
+		id := g.insert(key[:], g.home(key[:]))
 		return id
 	}
 	key = [2]uint64{0, uint64(c.dict.ID(in.Dict.Bytes(in.IDs[r])))}
-	id := g.insert(key[:], hashOf(key[:]))
+	id := g.insert(key[:], g.home(key[:]))
 	c.cache[in.IDs[r]], g.back[id] = id+1, in.IDs[r]+1
 	return id
 }
@@ -128,7 +128,7 @@ func (g *Groups) Tidy() {
 		}
 	}
 	if done {
-		g.rebuild(slotsFor(g.live))
+		g.rebuild(g.room(g.live))
 	}
 }
 
