@@ -221,6 +221,10 @@ QUERIES ?= 20
 show-viewers: build ## many pages before one server: CPU, memory, age of updates; VIEWERS= QUERIES=
 	@$(SHOW) viewers -viewers $(VIEWERS) -queries $(QUERIES) -each $(QUERIES)
 
+.PHONY: show-fleet
+show-fleet: tools ## what a fleet costs beside the events: assignment, claims, requests to the object store, marks; WORKERS=1000 PARTITIONS=10000
+	@$(GO) run ./benchmarks/fleet $(if $(filter command line environment,$(origin WORKERS)),-workers $(WORKERS)) $(if $(PARTITIONS),-partitions $(PARTITIONS))
+
 # Built in a folder beside, and moved when complete: an interrupted build leaves nothing half done.
 $(LINT):
 	@echo "building golangci-lint $(LINT_VERSION), once: about four minutes" >&2
