@@ -5,7 +5,7 @@ import type { Pipeline } from './types';
 const tolerated = 30; // seconds that the slowest partition may lag
 
 export function behind(p: Pipeline): boolean {
-  return p.state === 'failed' || p.lag_seconds > tolerated;
+  return p.state === 'failed' || p.state === 'isolating' || p.lag_seconds > tolerated;
 }
 
 // Its time goes on when somebody acknowledges, not with events.
