@@ -53,7 +53,7 @@ const (
 
 // engines is the table of all there are.
 func engines() []engine {
-	all := []string{"W1", "W2", "W4", "W5"}
+	all := []string{"W1", "W2", "W3", "W4", "W5"}
 	return []engine{
 		{
 			name: "flink", job: jobFlink, state: "hashmap", works: all, settings: flinkSettings,
@@ -69,7 +69,7 @@ func engines() []engine {
 		},
 		{
 			// Not for W5: a look-up in its window store on the heap walks over every millisecond of the ten minutes.
-			name: "kstreams-memory", job: jobStreams, state: "memory", works: []string{"W1", "W2", "W4"}, mixes: true, settings: streamsSettings,
+			name: "kstreams-memory", job: jobStreams, state: "memory", works: []string{"W1", "W2", "W3", "W4"}, mixes: true, settings: streamsSettings,
 			start: startStreams, look: lookAtGroup, collect: collectTopic, follow: followTopic,
 		},
 		{
@@ -116,6 +116,9 @@ func (t *trial) javaArguments(class string, options ...string) []string {
 	args := append([]string{
 		t.java, "-Xms" + heap, "-Xmx" + heap, "-XX:+UseParallelGC", "-XX:-UsePerfData", "-Djava.io.tmpdir=" + t.dir,
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+		// What the library of the sketches wants on Java 17.
+		"--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED", "--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED",
+		"--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
 	}, options...)
 	return append(args, "-cp", t.classes[t.e.job], class, "workload="+t.w.name, "brokers="+t.servers.Kafka.Address(), "from="+t.in.topic, "to="+t.name,
 		"group="+t.name, "dir="+t.dir, "state="+t.e.state, "parallelism="+strconv.Itoa(t.cores), "checkpoint="+milliseconds(t.o.checkpoint),

@@ -27,8 +27,9 @@ const (
 	lateness = 130 * time.Second
 	// closingHost begins the hosts of the events at the end: they carry the watermark of every partition past all windows.
 	closingHost  = "closing-"
-	closingSteps = 6
+	closingSteps = 9
 	closingStep  = 50 * time.Second // less than the jump that a watermark makes on the word of one event
+	longest      = 5 * time.Minute  // window
 )
 
 // input is a full topic, and the same events in a file.
@@ -52,7 +53,10 @@ type filler struct {
 func (l *lab) fill(ctx context.Context, w *workload) (*input, error) {
 	g := generate.Default("bench")
 	g.Seed, g.Hosts, g.Partitions, g.NilKeys, g.PerSecond = seed, hosts, partitions, w.nilKeys, perSecond
-	span := time.Duration(l.o.events) * time.Second / perSecond
+	if n := l.o.hosts; n > 0 {
+		g.Hosts, g.PerSecond = n, max(perSecond*n/hosts, 1)
+	}
+	span := time.Duration(l.o.events) * time.Second / time.Duration(g.PerSecond)
 	start := time.Now().Add(-span - time.Hour).Truncate(time.Minute)
 	g.Start = stream.TimeOf(start)
 	gen, err := generate.New(g)
@@ -61,7 +65,7 @@ func (l *lab) fill(ctx context.Context, w *workload) (*input, error) {
 	}
 	in := &input{
 		topic: "peers-" + w.name, file: filepath.Join(l.dir, w.name+".jsonl"),
-		events: l.o.events + partitions*closingSteps, from: start.Add(-lateness), to: start.Add(span + time.Minute),
+		events: l.o.events + partitions*closingSteps, from: start.Add(-lateness - longest), to: start.Add(span + time.Minute),
 	}
 	if err := l.createTopic(ctx, in.topic); err != nil {
 		return nil, err
@@ -109,7 +113,7 @@ func (f *filler) all(ctx context.Context, gen *generate.Generator) {
 			case f.w.nilKeys:
 				key = nil
 			}
-			f.send(ctx, p, key, fmt.Appendf(nil, `{"time":%d,"name":"closing","value":1,"host":"%s","attributes":{"region":"eu-west-1","id":"%s"}}`,
+			f.send(ctx, p, key, fmt.Appendf(nil, `{"time":%d,"name":"closing","value":1,"tenant":"%[2]s","host":"%[2]s","attributes":{"region":"eu-west-1","id":"%[3]s"}}`,
 				int64(at)/int64(time.Millisecond), host, id))
 		}
 	}

@@ -36,7 +36,7 @@ func command() int {
 type options struct {
 	workloads, engines           string
 	events                       int64
-	runs, rate, windows          int
+	runs, rate, windows, hosts   int
 	checkpoint, limit            time.Duration
 	binary, dir, results, tables string
 }
@@ -48,6 +48,7 @@ func flags() (*flag.FlagSet, *options) {
 	f.StringVar(&o.engines, "engines", "flink,flink-rocksdb,kstreams,bytewax,tidewatch",
 		"names of engines, with commas: "+strings.Join(names(engines(), func(e engine) string { return e.name }), ", "))
 	f.Int64Var(&o.events, "events", 10_000_000, "events in the topic")
+	f.IntVar(&o.hosts, "hosts", 0, "hosts, for trials with few events; event time goes as much slower, so each is heard of as often. 0: as many as the workload has")
 	f.IntVar(&o.runs, "runs", 1, "runs of each engine, in turn")
 	f.IntVar(&o.rate, "rate", 0, "measure latency instead, at so many events a second, for the workloads with windows")
 	f.IntVar(&o.windows, "windows", 6, "windows of ten seconds whose latency is judged, after two that warm up")
@@ -137,16 +138,16 @@ func peers(ctx context.Context, args []string) error {
 
 func (o *options) check(works []workload) error {
 	switch {
-	case o.events < 1 || o.runs < 1 || o.windows < 1 || o.rate < 0:
-		return errors.New("-events, -runs and -windows must be at least 1, -rate at least 0")
+	case o.events < 1 || o.runs < 1 || o.windows < 1 || o.rate < 0 || o.hosts < 0:
+		return errors.New("-events, -runs and -windows must be at least 1, -rate and -hosts at least 0")
 	case o.checkpoint < 100*time.Millisecond:
 		return errors.New("-checkpoint must be at least 100ms")
 	case o.rate > 0 && o.rate < latencyHosts:
 		return fmt.Errorf("-rate %d: each of %d hosts has to be heard of in each window, give at least that many a second", o.rate, latencyHosts)
 	}
 	for i := range works {
-		if w := &works[i]; o.rate > 0 && len(w.key) == 0 {
-			return fmt.Errorf("-rate: %s has no windows whose end could be waited for", w.name)
+		if w := &works[i]; o.rate > 0 && !w.latency {
+			return fmt.Errorf("-rate: the latency of %s is not measured", w.name)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -231,6 +232,56 @@ func TestComparison(t *testing.T) {
 				t.Errorf("%d expected, %d came, %d equal; want %d, %d, %d", expected, came, equal, c.expected, c.came, c.equal)
 			}
 		})
+	}
+}
+
+// TestEstimates holds what is estimated to its bar: ours is exact up to 1,024, and nobody may be far off beyond.
+func TestEstimates(t *testing.T) {
+	var w *workload
+	for _, each := range workloads() {
+		if each.name == "W3" {
+			w = &each
+		}
+	}
+	events := func(hosts int) string {
+		var b strings.Builder
+		for h := range hosts {
+			fmt.Fprintf(&b, `{"time":250000,"tenant":"t1","host":"host-%d","value":1,"attributes":{}}`+"\n", h)
+		}
+		return b.String() + b.String() + `{"time":250000,"tenant":"closing-1","host":"closing-1","value":1,"attributes":{}}` + "\n"
+	}
+	for _, c := range []struct {
+		name       string
+		ours       bool
+		hosts, row int
+		equal      int64
+	}{
+		{"exact", true, 1024, 1024, 5},
+		{"one too many where ours is exact", true, 1024, 1025, 0},
+		{"a sketch is not exact", false, 1000, 1020, 5},
+		{"five standard errors", false, 2000, 2312, 5},
+		{"more of them", false, 2000, 2313, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var rows strings.Builder
+			for start := range 5 {
+				if c.ours {
+					fmt.Fprintf(&rows, `{"time":"1970-01-01T00:0%d:00Z","tenant":"t1","hosts":%d}`+"\n", start, c.row)
+				} else {
+					fmt.Fprintf(&rows, `{"start":%d,"tenant":"t1","hosts":%d}`+"\n", start*60_000, c.row)
+				}
+			}
+			if expected, came, equal := asked(t, w, c.ours, events(c.hosts), rows.String()); expected != 5 || came != 5 || equal != c.equal {
+				t.Errorf("%d expected, %d came, %d equal; want 5, 5, %d", expected, came, equal, c.equal)
+			}
+		})
+	}
+	l := line{Expected: 5, Rows: 5, Equal: 5, Error: 0.04}
+	if !l.good() {
+		t.Error("estimates that are off by 4 % do not count")
+	}
+	if l.Error = 0.05; l.good() {
+		t.Error("estimates that are off by 5 % count")
 	}
 }
 

@@ -22,6 +22,7 @@ type line struct {
 	Engine         string  `json:"engine"`
 	Mode           string  `json:"mode"`
 	Events         int64   `json:"events"`
+	Hosts          int     `json:"hosts,omitempty"`           // where they are not as many as the workload has
 	CPU            float64 `json:"cpu_s_per_million"`         // user and system, of all processes of the engine from start to end
 	ServersCPU     float64 `json:"servers_cpu_s_per_million"` // of broker, Redis, PostgreSQL and object store meanwhile
 	PerSecond      float64 `json:"events_per_second"`
@@ -32,6 +33,7 @@ type line struct {
 	Expected       int64   `json:"expected_rows"`
 	Rows           int64   `json:"rows"`
 	Equal          int64   `json:"equal_rows"`
+	Error          float64 `json:"rms_error,omitempty"` // of counts that are estimates, as a share
 	// In the mode latency.
 	P50 float64 `json:"p50_ms,omitempty"`
 	P99 float64 `json:"p99_ms,omitempty"`
@@ -46,9 +48,9 @@ type line struct {
 	Commit   string `json:"commit"`
 }
 
-// good says that the run counts: all rows came, and they are equal.
+// good says that the run counts: all rows came, and they are equal. Estimates are together no further off than they may be.
 func (l *line) good() bool {
-	return l.Failed == "" && l.Expected > 0 && l.Rows == l.Expected && l.Equal == l.Expected
+	return l.Failed == "" && l.Expected > 0 && l.Rows == l.Expected && l.Equal == l.Expected && l.Error <= distinctAll*distinctError
 }
 
 // readLines reads a file of lines.
@@ -76,11 +78,12 @@ func tables(lines []line) string {
 	type title struct {
 		workload, mode string
 		events         int64
+		hosts          int
 	}
 	var order []title
 	parts := map[title][]line{}
 	for _, l := range lines {
-		k := title{l.Workload, l.Mode, l.Events}
+		k := title{l.Workload, l.Mode, l.Events, l.Hosts}
 		if l.Mode == modeLatency {
 			k.events = int64(l.PerSecond)
 		}
@@ -93,7 +96,7 @@ func tables(lines []line) string {
 	for _, k := range order {
 		switch k.mode {
 		case modeDrain:
-			fmt.Fprintf(&b, "### %s, %d events\n\n", k.workload, k.events)
+			fmt.Fprintf(&b, "### %s, %d events%s\n\n", k.workload, k.events, of(k.hosts))
 			drainTable(&b, parts[k])
 		case modeLatency:
 			fmt.Fprintf(&b, "### %s, %d events a second\n\n", k.workload, k.events)
@@ -104,6 +107,14 @@ func tables(lines []line) string {
 		notes(&b, parts[k])
 	}
 	return b.String()
+}
+
+// of is the part of a title that says how many hosts there were, where that is not what the workload has.
+func of(hosts int) string {
+	if hosts == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" of %d hosts", hosts)
 }
 
 // byEngine sorts good lines by engine, in the order of their first run.
@@ -166,6 +177,9 @@ func notes(b *strings.Builder, lines []line) {
 	}
 	for _, l := range lines {
 		say("- %s: %s.\n", l.Engine, l.Settings)
+		if l.Error > 0 {
+			say("- %s: counts beyond %d are estimates, off by %.2f %% at root mean square.\n", l.Engine, distinctExact, 100*l.Error)
+		}
 	}
 	for _, l := range lines {
 		say("- Measured on %s at commit %s.\n", l.Machine, l.Commit)

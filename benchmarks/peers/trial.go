@@ -41,11 +41,11 @@ func (t *trial) disorder() time.Duration {
 	return disorder
 }
 
-// patience is how long late events still count. Where producers do not key, the events of a host come from several partitions,
+// patience is how long late events still count. Where events are re-keyed, those of a group come from several partitions,
 // one of which may be read far ahead of the others. An engine that knows no watermark for each partition takes the others for
 // late then and drops them, so it has to wait as long as the whole topic is.
 func (t *trial) patience() time.Duration {
-	if t.w.nilKeys && t.e.mixes && !t.live {
+	if t.w.rekeys && t.e.mixes && !t.live {
 		return t.in.to.Sub(t.in.from) + (closingSteps+1)*closingStep
 	}
 	return lateness
@@ -96,7 +96,7 @@ func (t *trial) drain(ctx context.Context) (out *line, err error) {
 	}
 	million, wall := float64(t.in.events)/1e6, finished.Sub(began).Seconds()
 	out = &line{
-		Mode: modeDrain, Events: t.in.events, CPU: round(g.cpu()/million, 3), ServersCPU: round(servers.cpu/million, 3),
+		Mode: modeDrain, Events: t.in.events, Hosts: t.o.hosts, CPU: round(g.cpu()/million, 3), ServersCPU: round(servers.cpu/million, 3),
 		PerSecond: math.Round(float64(t.in.events) / wall), Wall: round(wall, 1), RSS: math.Round(peak), Written: math.Round(written),
 		ServersWritten: math.Round(float64(servers.written) / (1 << 20)),
 	}
@@ -226,10 +226,13 @@ func (t *trial) compare(ctx context.Context, out *line) error {
 	if err := errors.Join(t.e.collect(ctx, t, w), w.Flush(), file.Close()); err != nil {
 		return fmt.Errorf("collect the output: %w", err)
 	}
-	var rows []struct{ Expected, Came, Equal int64 }
+	var rows []struct {
+		Expected, Came, Equal int64
+		Error                 float64
+	}
 	if err := t.oracle.Query(ctx, t.w.comparisonSQL(t.e.job == jobProduct), &rows); err != nil {
 		return err
 	}
-	out.Expected, out.Rows, out.Equal = rows[0].Expected, rows[0].Came, rows[0].Equal
+	out.Expected, out.Rows, out.Equal, out.Error = rows[0].Expected, rows[0].Came, rows[0].Equal, round(rows[0].Error, 4)
 	return nil
 }

@@ -14,10 +14,17 @@ type workload struct {
 	name, about string
 	ids         bool // each event has an id, by which it is keyed, and one in twenty is sent twice
 	nilKeys     bool // producers do not key
+	rekeys      bool // it groups by something else than producers key by
+	latency     bool // its latency can be measured
 	// Rows have these columns, in DuckDB's words. Those of key say which row replaces an earlier one; without a key every row
 	// counts, and as often as it comes.
 	columns, key []string
-	expected     string // SQL over events
+	// subject is the column that tells rows about the closing events from others.
+	subject string
+	// estimated is the column that holds a number of different values, with the standard error distinctError. Ours is exact up to
+	// distinctExact.
+	estimated string
+	expected  string // SQL over events
 	// ours reads the rows that Tidewatch has written, from {raw}; peers write the columns as they are.
 	ours   string
 	output string // the step of the pipeline that is the output
@@ -36,12 +43,21 @@ var (
 		columns = {{time: 'TIMESTAMP', host: 'VARCHAR', samples: 'BIGINT', total: 'DOUBLE', least: 'DOUBLE', most: 'DOUBLE'}})`
 )
 
+// Numbers of different values: ours keep the 1,024 smallest hashes, the sketches of the peers have as many registers.
+const (
+	distinctExact = 1024
+	distinctError = 1.0 / 32
+	// A count may be so many standard errors off; all counts together, at root mean square, so many.
+	distinctRow = 5
+	distinctAll = 1.5
+)
+
 // workloads is the table of all there are.
 func workloads() []workload {
 	return []workload{
 		{
 			name: "W1", about: "filter and project: one event in ten, four fields of it",
-			columns:  []string{"time BIGINT", "host VARCHAR", "region VARCHAR", "value DOUBLE"},
+			columns: []string{"time BIGINT", "host VARCHAR", "region VARCHAR", "value DOUBLE"}, subject: "host",
 			expected: `SELECT time, host, attributes.region AS region, value FROM events WHERE value >= 900`,
 			ours: `SELECT epoch_ms(time) AS time, host, region, value FROM read_json('{raw}', format = 'newline_delimited',
 				columns = {{time: 'TIMESTAMP', host: 'VARCHAR', region: 'VARCHAR', value: 'DOUBLE'}})`,
@@ -49,17 +65,25 @@ func workloads() []workload {
 		},
 		{
 			name: "W2", about: "count, sum, min and max of 20,000 hosts in windows of ten seconds; producers key by host",
-			columns: windowColumns, key: windowKey, expected: windowExpected, ours: windowOurs,
+			columns: windowColumns, key: windowKey, subject: "host", expected: windowExpected, ours: windowOurs, latency: true,
 			output: "rollup", redis: true, stages: []bed.Want{{Stage: "main", Tasks: partitions}}, heapMB: 2048,
 		},
 		{
-			name: "W4", about: "the same as W2, but the producers do not key", nilKeys: true,
-			columns: windowColumns, key: windowKey, expected: windowExpected, ours: windowOurs,
+			name: "W3", about: "different hosts of each of 50 tenants in five minutes, every minute; producers key by host", rekeys: true,
+			columns: []string{"start BIGINT", "tenant VARCHAR", "hosts BIGINT"}, key: []string{"start", "tenant"}, subject: "tenant", estimated: "hosts",
+			expected: `SELECT (time // 60000 - hop) * 60000 AS start, tenant, count(DISTINCT host) AS hosts FROM events, range(5) hops(hop) GROUP BY ALL`,
+			ours: `SELECT epoch_ms(time) AS start, tenant, hosts FROM read_json('{raw}', format = 'newline_delimited',
+				columns = {{time: 'TIMESTAMP', tenant: 'VARCHAR', hosts: 'BIGINT'}})`,
+			output: "sources", redis: true, stages: []bed.Want{{Stage: "fold", Tasks: partitions}, {Stage: "merge", Tasks: 4}}, heapMB: 2048,
+		},
+		{
+			name: "W4", about: "the same as W2, but the producers do not key", nilKeys: true, rekeys: true,
+			columns: windowColumns, key: windowKey, subject: "host", expected: windowExpected, ours: windowOurs, latency: true,
 			output: "rollup", redis: true, stages: []bed.Want{{Stage: "fold", Tasks: partitions}, {Stage: "merge", Tasks: 4}}, heapMB: 2048,
 		},
 		{
 			name: "W5", about: "the first of equal ids of 16 bytes in ten minutes; one event in twenty is sent twice", ids: true,
-			columns:  []string{"time BIGINT", "host VARCHAR", "id VARCHAR"},
+			columns: []string{"time BIGINT", "host VARCHAR", "id VARCHAR"}, subject: "host",
 			expected: `SELECT DISTINCT time, host, attributes.id AS id FROM events`,
 			ours: `SELECT epoch_ms(time) AS time, host, id FROM read_json('{raw}', format = 'newline_delimited',
 				columns = {{time: 'TIMESTAMP', host: 'VARCHAR', id: 'VARCHAR'}})`,
@@ -69,7 +93,7 @@ func workloads() []workload {
 }
 
 // eventsSQL reads the file of the generator. The closing events only drive the watermark, and no row is about them.
-const eventsSQL = `SELECT * FROM read_json('{events}', format = 'newline_delimited', columns = {{time: 'BIGINT', host: 'VARCHAR', value: 'DOUBLE',
+const eventsSQL = `SELECT * FROM read_json('{events}', format = 'newline_delimited', columns = {{time: 'BIGINT', tenant: 'VARCHAR', host: 'VARCHAR', value: 'DOUBLE',
 	attributes: 'STRUCT(region VARCHAR, id VARCHAR)'}}) WHERE host NOT LIKE '` + closingHost + `%'`
 
 // expectedSQL writes what must come out to a file, and counts it.
@@ -91,9 +115,9 @@ func (w *workload) rowsSQL(ours bool) string {
 }
 
 // comparisonSQL counts the rows that were expected, those that came, and the equal ones. Sums may differ in the last digits,
-// since each engine adds in another order.
+// since each engine adds in another order, and estimates by some standard errors; error is how far they are off at root mean square.
 func (w *workload) comparisonSQL(ours bool) string {
-	rows := "raw AS (SELECT *, row_number() OVER () AS _at FROM (" + w.rowsSQL(ours) + ") WHERE host NOT LIKE '" + closingHost + "%')"
+	rows := "raw AS (SELECT *, row_number() OVER () AS _at FROM (" + w.rowsSQL(ours) + ") WHERE " + w.subject + " NOT LIKE '" + closingHost + "%')"
 	if len(w.key) == 0 {
 		var all, same []string
 		for _, c := range w.columns {
@@ -102,14 +126,22 @@ func (w *workload) comparisonSQL(ours bool) string {
 		}
 		list := strings.Join(all, ", ")
 		return fmt.Sprintf(`WITH %s, got AS (SELECT %s, count(*) AS _n FROM raw GROUP BY ALL), want AS (SELECT %s, count(*) AS _n FROM '{expected}' GROUP BY ALL)
-			SELECT coalesce(sum(e._n), 0)::BIGINT AS expected, coalesce(sum(g._n), 0)::BIGINT AS came, coalesce(sum(least(e._n, g._n)), 0)::BIGINT AS equal
+			SELECT coalesce(sum(e._n), 0)::BIGINT AS expected, coalesce(sum(g._n), 0)::BIGINT AS came, coalesce(sum(least(e._n, g._n)), 0)::BIGINT AS equal, 0.0 AS error
 			FROM want e FULL JOIN got g ON %s`, rows, list, list, strings.Join(same, " AND "))
 	}
 	var on, same []string
+	off := "0.0"
 	for _, c := range w.columns {
 		switch name, kind, _ := strings.Cut(c, " "); {
 		case slices.Contains(w.key, name):
 			on = append(on, fmt.Sprintf("e.%[1]s = g.%[1]s", name))
+		case name == w.estimated:
+			bar := fmt.Sprintf("abs(e.%[1]s - g.%[1]s) <= %[2]v * e.%[1]s", name, distinctRow*distinctError)
+			if ours {
+				bar = fmt.Sprintf("CASE WHEN e.%[1]s <= %[2]d THEN e.%[1]s = g.%[1]s ELSE %[3]s END", name, distinctExact, bar)
+			}
+			same = append(same, bar)
+			off = fmt.Sprintf("coalesce(sqrt(avg(pow(g.%[1]s / e.%[1]s - 1, 2)) FILTER (e.%[1]s > %[2]d)), 0)", name, distinctExact)
 		case kind == "DOUBLE":
 			same = append(same, fmt.Sprintf("abs(e.%[1]s - g.%[1]s) <= 1e-9 * abs(e.%[1]s)", name))
 		default:
@@ -118,6 +150,6 @@ func (w *workload) comparisonSQL(ours bool) string {
 	}
 	return fmt.Sprintf(`WITH %s, got AS (SELECT *, 1 AS _n FROM raw QUALIFY row_number() OVER (PARTITION BY %s ORDER BY _at DESC) = 1),
 		want AS (SELECT *, 1 AS _n FROM '{expected}')
-		SELECT count(e._n) AS expected, count(g._n) AS came, count(*) FILTER (%s) AS equal FROM want e FULL JOIN got g ON %s`,
-		rows, strings.Join(w.key, ", "), strings.Join(same, " AND "), strings.Join(on, " AND "))
+		SELECT count(e._n) AS expected, count(g._n) AS came, count(*) FILTER (%s) AS equal, %s AS error FROM want e FULL JOIN got g ON %s`,
+		rows, strings.Join(w.key, ", "), strings.Join(same, " AND "), off, strings.Join(on, " AND "))
 }

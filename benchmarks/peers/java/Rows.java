@@ -15,6 +15,12 @@ final class Rows {
         return b.toString().getBytes(StandardCharsets.UTF_8);
     }
 
+    static byte[] sources(long start, String tenant, long hosts) {
+        StringBuilder b = new StringBuilder(64).append("{\"start\":").append(start);
+        text(b, "tenant", tenant);
+        return b.append(",\"hosts\":").append(hosts).append('}').toString().getBytes(StandardCharsets.UTF_8);
+    }
+
     static byte[] sample(long time, String host, String region, double value) {
         StringBuilder b = new StringBuilder(128).append("{\"time\":").append(time);
         text(b, "host", host);

@@ -8,15 +8,20 @@ final class Sample {
     private static final JsonFactory JSON = new JsonFactory();
 
     long time;
+    String name;
+    String tenant;
     String host;
     double value;
     String region;
     String id;
 
     /**
-     * Reads a record to its end, since a record that is cut off is no event. Attributes are looked into only on demand.
+     * Reads a record to its end, since a record that is cut off is no event. Name and tenant, and attributes, are looked at only
+     * on demand.
      */
-    void read(byte[] record, boolean attributes) throws IOException {
+    void read(byte[] record, boolean labels, boolean attributes) throws IOException {
+        name = null;
+        tenant = null;
         host = null;
         region = null;
         id = null;
@@ -24,10 +29,20 @@ final class Sample {
             if (p.nextToken() != JsonToken.START_OBJECT) {
                 throw new IOException("no JSON object");
             }
-            for (String name = p.nextFieldName(); name != null; name = p.nextFieldName()) {
+            for (String field = p.nextFieldName(); field != null; field = p.nextFieldName()) {
                 JsonToken token = p.nextToken();
-                switch (name) {
+                switch (field) {
                     case "time" -> time = p.getLongValue();
+                    case "name" -> {
+                        if (labels) {
+                            name = p.getText();
+                        }
+                    }
+                    case "tenant" -> {
+                        if (labels) {
+                            tenant = p.getText();
+                        }
+                    }
                     case "host" -> host = p.getText();
                     case "value" -> value = p.getDoubleValue();
                     case "attributes" -> {
@@ -48,9 +63,9 @@ final class Sample {
     }
 
     private void readAttributes(JsonParser p) throws IOException {
-        for (String name = p.nextFieldName(); name != null; name = p.nextFieldName()) {
+        for (String field = p.nextFieldName(); field != null; field = p.nextFieldName()) {
             JsonToken token = p.nextToken();
-            switch (name) {
+            switch (field) {
                 case "region" -> region = p.getText();
                 case "id" -> id = p.getText();
                 default -> {

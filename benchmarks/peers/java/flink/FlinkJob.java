@@ -22,6 +22,7 @@ import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.streaming.api.functions.windowing.ProcessWindowFunction;
+import org.apache.flink.streaming.api.windowing.assigners.SlidingEventTimeWindows;
 import org.apache.flink.streaming.api.windowing.assigners.TumblingEventTimeWindows;
 import org.apache.flink.streaming.api.windowing.windows.TimeWindow;
 import org.apache.flink.util.Collector;
@@ -48,6 +49,7 @@ public final class FlinkJob {
         DataStream<Tuple2<byte[], byte[]>> rows = switch (workload) {
             case "W1" -> job.filter();
             case "W2", "W4" -> job.window();
+            case "W3" -> job.distinct();
             case "W5" -> job.dedupe();
             default -> throw new IllegalArgumentException("no job for " + workload);
         };
@@ -88,6 +90,17 @@ public final class FlinkJob {
                 .window(TumblingEventTimeWindows.of(Duration.ofSeconds(10)))
                 .allowedLateness(Duration.ofMillis(args.number("lateness")))
                 .aggregate(new Fold(), new Emit(), Types.POJO(Folded.class), Types.POJO(Folded.class), ROW);
+    }
+
+    private DataStream<Tuple2<byte[], byte[]>> distinct() {
+        WatermarkStrategy<Tuple3<String, String, Long>> marks =
+                WatermarkStrategy.<Tuple3<String, String, Long>>forBoundedOutOfOrderness(Duration.ofMillis(args.number("disorder")))
+                        .withTimestampAssigner((e, broker) -> e.f2);
+        return from(new Tenants(), Types.TUPLE(Types.STRING, Types.STRING, Types.LONG), marks)
+                .keyBy(e -> e.f0, Types.STRING)
+                .window(SlidingEventTimeWindows.of(Duration.ofMinutes(5), Duration.ofMinutes(1)))
+                .allowedLateness(Duration.ofMillis(args.number("lateness")))
+                .aggregate(new Distinct(), new EmitDistinct(), BYTES, BYTES, ROW);
     }
 
     private DataStream<Tuple2<byte[], byte[]>> dedupe() {
@@ -146,7 +159,7 @@ public final class FlinkJob {
             if (sample == null) {
                 sample = new Sample();
             }
-            sample.read(record.value(), true);
+            sample.read(record.value(), false, true);
             if (sample.value >= 900) {
                 out.collect(Tuple2.of(record.key(), Rows.sample(sample.time, sample.host, sample.region, sample.value)));
             }
@@ -164,8 +177,25 @@ public final class FlinkJob {
                 sample = new Sample();
                 event = new Tuple3<>();
             }
-            sample.read(record.value(), false);
+            sample.read(record.value(), false, false);
             event.setFields(sample.host, sample.value, sample.time);
+            out.collect(event);
+        }
+    }
+
+    private static final class Tenants extends Reader<Tuple3<String, String, Long>> {
+        private transient Sample sample;
+        private transient Tuple3<String, String, Long> event;
+
+        @Override
+        public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<Tuple3<String, String, Long>> out)
+                throws java.io.IOException {
+            if (sample == null) {
+                sample = new Sample();
+                event = new Tuple3<>();
+            }
+            sample.read(record.value(), true, false);
+            event.setFields(sample.tenant, sample.host, sample.time);
             out.collect(event);
         }
     }
@@ -181,7 +211,7 @@ public final class FlinkJob {
                 sample = new Sample();
                 event = new Tuple4<>();
             }
-            sample.read(record.value(), true);
+            sample.read(record.value(), false, true);
             event.setFields(Long.parseUnsignedLong(sample.id, 0, 16, 16), Long.parseUnsignedLong(sample.id, 16, 32, 16), sample.time,
                     sample.host);
             out.collect(event);
@@ -233,6 +263,39 @@ public final class FlinkJob {
             for (Folded f : all) {
                 out.collect(Tuple2.of(host.getBytes(StandardCharsets.UTF_8),
                         Rows.window(c.window().getStart(), host, f.samples, f.total, f.least, f.most)));
+            }
+        }
+    }
+
+    /** The sketch of a window is updated in place: the window is its only owner. */
+    private static final class Distinct implements AggregateFunction<Tuple3<String, String, Long>, byte[], byte[]> {
+        @Override
+        public byte[] createAccumulator() {
+            return Sources.none();
+        }
+
+        @Override
+        public byte[] add(Tuple3<String, String, Long> e, byte[] sketch) {
+            return Sources.add(sketch, e.f1);
+        }
+
+        @Override
+        public byte[] getResult(byte[] sketch) {
+            return sketch;
+        }
+
+        @Override
+        public byte[] merge(byte[] a, byte[] b) {
+            throw new UnsupportedOperationException("only session windows merge");
+        }
+    }
+
+    private static final class EmitDistinct extends ProcessWindowFunction<byte[], Tuple2<byte[], byte[]>, String, TimeWindow> {
+        @Override
+        public void process(String tenant, Context c, Iterable<byte[]> all, Collector<Tuple2<byte[], byte[]>> out) {
+            for (byte[] sketch : all) {
+                out.collect(Tuple2.of(tenant.getBytes(StandardCharsets.UTF_8),
+                        Rows.sources(c.window().getStart(), tenant, Sources.count(sketch))));
             }
         }
     }

@@ -43,8 +43,9 @@ public final class StreamsJob {
         StreamsJob job = new StreamsJob(args);
         switch (args.text("workload")) {
             case "W1" -> job.filter();
-            case "W2" -> job.window(job.events(false).groupByKey(Grouped.with(Serdes.String(), SAMPLE)));
-            case "W4" -> job.window(job.events(false).groupBy((key, e) -> e.host, Grouped.with(Serdes.String(), SAMPLE)));
+            case "W2" -> job.window(job.events(false, false).groupByKey(Grouped.with(Serdes.String(), SAMPLE)));
+            case "W3" -> job.distinct();
+            case "W4" -> job.window(job.events(false, false).groupBy((key, e) -> e.host, Grouped.with(Serdes.String(), SAMPLE)));
             case "W5" -> job.dedupe();
             default -> throw new IllegalArgumentException("no job for " + args.text("workload"));
         }
@@ -83,14 +84,14 @@ public final class StreamsJob {
         return p;
     }
 
-    private KStream<String, Sample> events(boolean attributes) {
+    private KStream<String, Sample> events(boolean labels, boolean attributes) {
         TimestampExtractor time = (record, partition) -> ((Sample) record.value()).time;
-        return builder.stream(args.text("from"), Consumed.with(Serdes.String(), reader(attributes)).withTimestampExtractor(time));
+        return builder.stream(args.text("from"), Consumed.with(Serdes.String(), reader(labels, attributes)).withTimestampExtractor(time));
     }
 
     /** Events whose value is high, with four of their fields. */
     private void filter() {
-        events(true).filter((key, e) -> e.value >= 900)
+        events(false, true).filter((key, e) -> e.value >= 900)
                 .mapValues(e -> Rows.sample(e.time, e.host, e.region, e.value))
                 .to(args.text("to"), Produced.with(Serdes.String(), Serdes.ByteArray()));
     }
@@ -107,10 +108,25 @@ public final class StreamsJob {
                 .to(args.text("to"), Produced.with(Serdes.String(), Serdes.ByteArray()));
     }
 
+    /** Different hosts of each tenant in five minutes, every minute. The sketches in the record cache are updated in place. */
+    private void distinct() {
+        Duration lateness = Duration.ofMillis(args.number("lateness"));
+        Duration size = Duration.ofMinutes(5);
+        events(true, false).groupBy((key, e) -> e.tenant, Grouped.with(Serdes.String(), SAMPLE))
+                .windowedBy(TimeWindows.ofSizeAndGrace(size, lateness).advanceBy(Duration.ofMinutes(1)))
+                .aggregate(Sources::none, (tenant, e, sketch) -> Sources.add(sketch, e.host),
+                        Materialized.<String, byte[]>as(store("windows", size.plus(lateness), size))
+                                .withKeySerde(Serdes.String()).withValueSerde(Serdes.ByteArray()).withCachingEnabled())
+                .toStream((window, sketch) -> window)
+                .map((window, sketch) -> new org.apache.kafka.streams.KeyValue<>(window.key(),
+                        Rows.sources(window.window().start(), window.key(), Sources.count(sketch))))
+                .to(args.text("to"), Produced.with(Serdes.String(), Serdes.ByteArray()));
+    }
+
     private void dedupe() {
         builder.addStateStore(Stores.windowStoreBuilder(store("seen", WITHIN.plusMillis(args.number("lateness")), WITHIN), Serdes.Bytes(),
                 Serdes.ByteArray()));
-        events(true).process(First::new, "seen").to(args.text("to"), Produced.with(Serdes.String(), Serdes.ByteArray()));
+        events(false, true).process(First::new, "seen").to(args.text("to"), Produced.with(Serdes.String(), Serdes.ByteArray()));
     }
 
     private WindowBytesStoreSupplier store(String name, Duration retention, Duration size) {
@@ -193,13 +209,13 @@ public final class StreamsJob {
         return e;
     });
 
-    private static Serde<Sample> reader(boolean attributes) {
+    private static Serde<Sample> reader(boolean labels, boolean attributes) {
         return Serdes.serdeFrom((topic, e) -> {
             throw new UnsupportedOperationException("events are only read");
         }, (topic, record) -> {
             try {
                 Sample e = new Sample();
-                e.read(record, attributes);
+                e.read(record, labels, attributes);
                 return e;
             } catch (IOException err) {
                 throw new UncheckedIOException(err);
