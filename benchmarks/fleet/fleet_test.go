@@ -19,11 +19,12 @@ import (
 
 	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/internal/kafkaclient"
+	"github.com/tidewatch/tidewatch/internal/testservers"
 	"github.com/tidewatch/tidewatch/sources/kafka"
 	"github.com/tidewatch/tidewatch/stream"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testservers.Keep(m)) }
 
 // TestBalancerIsTheProducts lets a worker of the product join, and looks at what it offers.
 func TestBalancerIsTheProducts(t *testing.T) {
@@ -144,7 +145,8 @@ func TestMarks(t *testing.T) {
 func TestFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"-epochs 0s": "no duration above 0", "-epochs 1": "no duration", "-internal 0": "no number above 0", "-internal 257": "at most",
-		"-workers 1": "-workers", "-share 1": "-share", "metrics": "no flag",
+		"-workers 1": "-workers", "-parts rows": "there are assignment,claims", "-packs 1000": "it takes 64000", "-price-read -1": "-price-read",
+		"-connections 0": "-connections", "-share 1": "-share", "metrics": "no flag",
 	} {
 		err := parse(t, strings.Fields(args))
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,12 +37,29 @@ func command() int {
 // options are the flags.
 type options struct {
 	workers, partitions, runs int
-	rate                      float64
-	share                     float64
+	rate, share               float64
 	epochs                    durations
-	internal                  numbers
+	internal, packs           numbers
+	connections               int
+	claimFor                  time.Duration
+	fsync                     bool
+	price                     prices
+	parts                     string
 	asJSON                    bool
 }
+
+// The parts, in the order in which they are printed.
+const (
+	partAssignment = "assignment"
+	partClaims     = "claims"
+	partObjects    = "objects"
+	partMarks      = "marks"
+)
+
+func parts() []string { return []string{partAssignment, partClaims, partObjects, partMarks} }
+
+// wants is whether a part was asked for.
+func (o *options) wants(part string) bool { return slices.Contains(strings.Split(o.parts, ","), part) }
 
 // durations is a list, as in 200ms,1s. It implements flag.Value.
 type durations []time.Duration
@@ -94,20 +112,28 @@ func (n *numbers) Set(text string) error {
 }
 
 func flags() (*flag.FlagSet, *options) {
-	o := &options{epochs: durations{200 * time.Millisecond, time.Second, 10 * time.Second}, internal: numbers{64, 256}}
+	o := &options{epochs: durations{200 * time.Millisecond, time.Second, 10 * time.Second}, internal: numbers{64, 256}, packs: numbers{1, 10, 64}}
 	f := flag.NewFlagSet("fleet", flag.ContinueOnError)
 	f.IntVar(&o.workers, "workers", 1000, "workers")
 	f.IntVar(&o.partitions, "partitions", 10_000, "partitions of the source topic, one task each")
+	f.StringVar(&o.parts, "parts", strings.Join(parts(), ","), "parts to run, with commas; "+partClaims+" starts a PostgreSQL, "+partObjects+" an S3 server")
 	f.IntVar(&o.runs, "runs", 5, "how often each assignment is made; the median counts")
 	f.Float64Var(&o.rate, "rate", 1000, "events a second in each partition")
 	f.Float64Var(&o.share, "share", 0.01, "the largest share of records that marks should be")
 	f.Var(&o.epochs, "epochs", "intervals of epochs, with commas")
 	f.Var(&o.internal, "internal", "numbers of internal partitions that are looked at beside the product's own, with commas, up to 256")
+	f.Var(&o.packs, "packs", "numbers of tasks in a claim, with commas")
+	f.IntVar(&o.connections, "connections", 64, "connections that claim at the same time; each has tasks of its own")
+	f.DurationVar(&o.claimFor, "claim-for", 5*time.Second, "how long claims of each pack are measured")
+	f.BoolVar(&o.fsync, "fsync", true, "PostgreSQL waits for the disk at each commit")
+	f.Float64Var(&o.price.Write, "price-write", 0.005, "money for 1,000 PUT, COPY and LIST requests; the default is a list price of S3 Standard in dollars, and may change")
+	f.Float64Var(&o.price.Read, "price-read", 0.0004, "the same for GET and HEAD; DELETE costs nothing")
 	f.BoolVar(&o.asJSON, "json", false, "one JSON object instead of the tables")
 	f.Usage = func() {
 		fmt.Fprint(f.Output(), "usage: fleet [flags]\n\nfleet tells what many workers cost around the events: it runs the code of the product, and computes the rest.\n\n"+
 			"  fleet                                    1,000 workers, 10,000 partitions\n"+
-			"  fleet -workers 50 -partitions 400 -json  a smaller fleet, for a program\n\n")
+			"  fleet -workers 50 -partitions 5000 -json a smaller fleet, for a program\n"+
+			"  fleet -parts assignment,marks            what needs no servers\n\n")
 		f.PrintDefaults()
 	}
 	return f, o
@@ -127,8 +153,20 @@ func (o *options) check() error {
 	switch {
 	case o.workers < 2 || o.partitions < 1 || o.runs < 1:
 		return errors.New("-workers must be at least 2, -partitions and -runs at least 1")
+	case o.connections < 1 || o.claimFor < 100*time.Millisecond:
+		return errors.New("-connections must be at least 1, -claim-for at least 100ms")
+	case o.price.Write < 0 || o.price.Read < 0:
+		return errors.New("-price-write and -price-read must not be below 0")
 	case o.rate <= 0 || o.share <= 0 || o.share >= 1:
 		return errors.New("-rate must be above 0, -share between 0 and 1")
+	}
+	for part := range strings.SplitSeq(o.parts, ",") {
+		if !slices.Contains(parts(), part) {
+			return fmt.Errorf("-parts %q: there are %s", part, strings.Join(parts(), ","))
+		}
+	}
+	if most := slices.Max(o.packs) * o.connections; o.wants(partClaims) && most > o.partitions {
+		return fmt.Errorf("-packs %d: with %d -connections it takes %d -partitions, since each connection has tasks of its own", slices.Max(o.packs), o.connections, most)
 	}
 	for _, n := range o.internal {
 		if n > maxInternal {
@@ -138,24 +176,53 @@ func (o *options) check() error {
 	return nil
 }
 
-func fleet(_ context.Context, args []string) error {
+func fleet(ctx context.Context, args []string) error {
 	f, o := flags()
 	if err := o.parse(f, args); err != nil {
 		return err
 	}
-	r := &report{Workers: o.workers, Partitions: o.partitions, Machine: machine()}
-	progress("assigning %d partitions to %d workers", o.partitions, o.workers)
-	var err error
-	if r.Assignments, err = assignments(o); err != nil {
-		return err
-	}
-	if r.Marks, err = marks(o); err != nil {
+	r, err := o.run(ctx)
+	if err != nil {
 		return err
 	}
 	if o.asJSON {
 		return json.NewEncoder(os.Stdout).Encode(r)
 	}
 	return r.print(os.Stdout)
+}
+
+// run finds out what was asked for.
+func (o *options) run(ctx context.Context) (r *report, err error) {
+	r = &report{Workers: o.workers, Partitions: o.partitions, Rate: o.rate, Machine: machine()}
+	if o.wants(partAssignment) {
+		progress("assigning %d partitions to %d workers", o.partitions, o.workers)
+		if r.Assignments, err = assignments(o); err != nil {
+			return nil, err
+		}
+	}
+	if o.wants(partMarks) {
+		if r.Marks, err = marks(o); err != nil {
+			return nil, err
+		}
+	}
+	if !o.wants(partClaims) && !o.wants(partObjects) {
+		return r, nil
+	}
+	p := usualPace()
+	progress("running one task for %s of event time, %d times as fast", p.length, p.speed)
+	task, err := runTask(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if o.wants(partObjects) {
+		if r.Objects, err = objectCosts(ctx, o, task); err != nil {
+			return nil, err
+		}
+	}
+	if o.wants(partClaims) {
+		r.Claims, err = claims(ctx, o, task.row())
+	}
+	return r, err
 }
 
 // progress tells on standard error what is going on.

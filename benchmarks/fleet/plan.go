@@ -42,6 +42,20 @@ func compile(name string, objects stream.Objects) (*engine.Plan, error) {
 	return pipelines.Compile(spec, c)
 }
 
+// archive makes the plan of the raw archive that the pipeline asks for.
+func archive(name string, objects stream.Objects) (*engine.Plan, error) {
+	c := components(objects)
+	spec, err := load(name, c)
+	if err != nil {
+		return nil, err
+	}
+	plans := pipelines.Archives([]*pipelines.Spec{spec}, c, pipelines.CutSlot)
+	if len(plans) != 1 {
+		return nil, fmt.Errorf("load %s: it asks for %d archives, want one", name, len(plans))
+	}
+	return plans[0], nil
+}
+
 // components are the schemas, decoders and Parquet sinks of the product. Its window is replaced by one that only counts and adds
 // up: what is measured here is what snapshots and files cost the stores, and not what is in them.
 func components(objects stream.Objects) *pipelines.Components {

@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -12,11 +14,14 @@ import (
 
 // report is all that was found.
 type report struct {
-	Workers     int          `json:"workers"`
-	Partitions  int          `json:"partitions"`
-	Assignments []assignment `json:"assignments"`
-	Marks       []markCost   `json:"marks"`
-	Machine     string       `json:"machine"`
+	Workers     int           `json:"workers"`
+	Partitions  int           `json:"partitions"`
+	Rate        float64       `json:"events_per_second_and_partition"`
+	Assignments []assignment  `json:"assignments,omitempty"`
+	Claims      *claimReport  `json:"claims,omitempty"`
+	Objects     *objectReport `json:"objects,omitempty"`
+	Marks       []markCost    `json:"marks,omitempty"`
+	Machine     string        `json:"machine"`
 }
 
 // page is a text with tables.
@@ -53,9 +58,20 @@ func (p *page) text(format string, args ...any) {
 // print writes the tables.
 func (r *report) print(to io.Writer) error {
 	p := &page{to: tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)}
-	p.text("%s workers, %s partitions, on %s", thousands(float64(r.Workers)), thousands(float64(r.Partitions)), r.Machine)
-	p.assignments(r)
-	p.marks(r)
+	p.text("%s workers, %s partitions with %s events a second each; measured on %s", thousands(float64(r.Workers)), thousands(float64(r.Partitions)),
+		thousands(r.Rate), r.Machine)
+	if r.Assignments != nil {
+		p.assignments(r)
+	}
+	if r.Claims != nil {
+		p.claims(r.Claims)
+	}
+	if r.Objects != nil {
+		p.objects(r.Objects)
+	}
+	if r.Marks != nil {
+		p.marks(r)
+	}
 	return p.err
 }
 
@@ -73,6 +89,75 @@ func (p *page) assignments(r *report) {
 	}
 	p.text("The broker keeps what all members say and are told in one record: %.0f KB at least, of %.0f KB that it takes by default (message.max.bytes).",
 		float64(largest)/1024, float64(groupRecord)/1024)
+}
+
+func (p *page) claims(c *claimReport) {
+	p.title("Claims: one PostgreSQL with %s rows of %d bytes, %d connections, fsync %v (measured), beside what all tasks need (arithmetic)",
+		thousands(float64(c.Rows)), c.RowBytes, c.Connections, c.Fsync)
+	head := []string{"tasks in a claim", "tasks/s", "transactions/s", "p50 ms", "p99 ms", "log bytes a task"}
+	for _, n := range c.Rates[0].Needs {
+		head = append(head, fmt.Sprintf("%s need %s/s", seconds(n.Epoch), thousands(n.Tasks)), "log MB/s")
+	}
+	p.row(append(head, "all tasks once", "")...)
+	ours := c.ofFleet()
+	for i := range c.Rates {
+		r := &c.Rates[i]
+		name := strconv.Itoa(r.Pack)
+		if r == ours {
+			name += " (this fleet)"
+		}
+		cells := []string{name, thousands(r.Tasks), thousands(r.Transactions), fmt.Sprintf("%.2f", r.P50), fmt.Sprintf("%.2f", r.P99), thousands(r.WAL)}
+		for _, n := range r.Needs {
+			cells = append(cells, fmt.Sprintf("%s of %.0f %%", fits(n.Share), 100*n.Share), fmt.Sprintf("%.1f", n.WAL))
+		}
+		p.row(append(cells, seconds(r.Burst), "")...)
+	}
+	p.text("%s. A worker claims for all of its tasks at once, and they are %d here.", c.verdict(ours), c.Pack)
+	p.text("All are due at the same moments, so the last one waits for as long as all tasks once take. A task that has to tell a decision claims after a tenth of")
+	p.text("its interval; one that has read nothing claims nothing.")
+	p.text("The workers hold %s connections, %s if each uses all that it may (postgres.max_conns); a server allows 100 by default (max_connections).",
+		thousands(float64(c.FleetConnections[0])), thousands(float64(c.FleetConnections[1])))
+}
+
+// verdict tells which intervals the server bears.
+func (c *claimReport) verdict(r *packRate) string {
+	var good []string
+	for _, n := range r.Needs {
+		if n.Share < 1 {
+			good = append(good, seconds(n.Epoch))
+		}
+	}
+	if len(good) == 0 {
+		good = []string{"none of these"}
+	}
+	return fmt.Sprintf("With %d tasks in a claim this server bears epochs of %s, and of %s at the least", r.Pack, strings.Join(good, ", "), seconds(r.Burst))
+}
+
+// fits says whether what is needed is below what was measured.
+func fits(share float64) string {
+	if share < 1 {
+		return "yes,"
+	}
+	return "NO,"
+}
+
+func (p *page) objects(o *objectReport) {
+	p.title("Object store: requests in the life of each object (counted in the engine, and before a real S3 server), times how many there are (arithmetic)")
+	p.row("", "bytes", "calls", "PUT, COPY, LIST", "GET, HEAD", "one each", "objects/s", "PUT, COPY, LIST/s", "GET, HEAD/s", "money a month", "")
+	for _, c := range o.Costs {
+		var names []string
+		for _, k := range slices.Sorted(maps.Keys(c.Calls)) {
+			names = append(names, fmt.Sprintf("%s %.1f", k, c.Calls[k]))
+		}
+		p.row(string(c.Kind), thousands(c.Bytes), strings.Join(names, ", "), fmt.Sprintf("%.1f", c.Each.Writes), fmt.Sprintf("%.1f", c.Each.Reads),
+			seconds(c.Every), fmt.Sprintf("%.1f", c.PerSecond.Writes/c.Each.Writes), fmt.Sprintf("%.1f", c.PerSecond.Writes), fmt.Sprintf("%.1f", c.PerSecond.Reads), thousands(c.Month), "")
+	}
+	t := o.Total
+	p.row("all", "", "", "", "", "", "", fmt.Sprintf("%.1f", t.PerSecond.Writes), fmt.Sprintf("%.1f", t.PerSecond.Reads), thousands(t.Month), "")
+	p.text("Prices for 1,000 requests: %v for PUT, COPY and LIST, %v for GET and HEAD; DELETE costs nothing. These are list prices unless flags say otherwise, and may change.",
+		o.Price.Write, o.Price.Read)
+	p.text("One pipeline and one archive. Bytes are those of the run, with %s hosts in the partition; snapshots of that size are %.1f MB/s of uploads.",
+		thousands(float64(usualPace().hosts)), t.Upload)
 }
 
 func (p *page) marks(r *report) {
