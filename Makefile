@@ -121,6 +121,11 @@ else
 	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
 endif
 
+.PHONY: bench-guard
+bench-guard: tools ## does a commit cost more than another? both drain a topic in turn: BASE=rev HEAD=rev W=W2 RUNS=5 EVENTS= RESULTS= THRESHOLD=5
+	@$(GO) run ./benchmarks/guard -base "$(BASE)" -head "$(HEAD)" -w $(or $(W),W2) -events $(EVENTS) \
+		-runs $(if $(filter command line environment,$(origin RUNS)),$(RUNS),5) $(if $(RESULTS),-results $(RESULTS)) $(if $(THRESHOLD),-threshold $(THRESHOLD))
+
 ENGINES ?= flink,flink-rocksdb,kstreams,bytewax,tidewatch
 
 .PHONY: bench-peers

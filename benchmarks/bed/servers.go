@@ -113,9 +113,14 @@ func (c *Cluster) Produce(ctx context.Context) (err error) {
 		}
 		c.Client.Close()
 	}
-	c.Client, err = kgo.NewClient(kgo.SeedBrokers(c.Kafka.Brokers()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedRecords(50_000))
+	c.Client, err = c.Producer()
 	return err
+}
+
+// Producer is a client whose records name their partition.
+func (s *Servers) Producer() (*kgo.Client, error) {
+	return kgo.NewClient(kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedRecords(50_000))
 }
 
 func (c *Cluster) configuration() string {
@@ -135,6 +140,11 @@ func (c *Cluster) configuration() string {
 	return text.String()
 }
 
+// ForSpeed are servers whose broker is compiled for speed.
+func ForSpeed() Options {
+	return Options{Kafka: testservers.KafkaOptions{HeapMB: 1024, Throughput: true}}
+}
+
 // For starts servers and one cluster on them, whose workers run one pipeline, with a broker that is compiled for speed.
 func For(ctx context.Context, dir, binary, name string, pipeline []byte) (*Cluster, error) {
 	path, err := Product(binary)
@@ -145,7 +155,7 @@ func For(ctx context.Context, dir, binary, name string, pipeline []byte) (*Clust
 	if err := os.WriteFile(file, pipeline, 0o600); err != nil {
 		return nil, err
 	}
-	s, err := StartServers(ctx, Options{Kafka: testservers.KafkaOptions{HeapMB: 1024, Throughput: true}})
+	s, err := StartServers(ctx, ForSpeed())
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -17,6 +18,9 @@ import (
 
 	"github.com/tidewatch/tidewatch/benchmarks/bed"
 )
+
+//go:embed pipelines/latency.yaml
+var latencyPipeline string
 
 const (
 	latencyHosts      = 20_000
@@ -94,15 +98,11 @@ func alertLatency(ctx context.Context, args []string) error {
 	if *rate < latencyHosts {
 		return fmt.Errorf("rate %d: each of %d hosts has to be heard of in each window, give at least that many a second", *rate, latencyHosts)
 	}
-	pipeline, err := workloads.ReadFile("pipelines/latency.yaml")
-	if err != nil {
-		return err
-	}
 	dir, done, err := workFolder(*keep, "show-alert-latency")
 	if err != nil {
 		return err
 	}
-	c, err := bed.For(ctx, dir, *binary, "latency.yaml", []byte(strings.Replace(string(pipeline), "EPOCH", *epoch, 1)))
+	c, err := bed.For(ctx, dir, *binary, "latency.yaml", []byte(strings.Replace(latencyPipeline, "EPOCH", *epoch, 1)))
 	if err != nil {
 		return done(err)
 	}
@@ -150,7 +150,7 @@ func (r *latencyRun) all(ctx context.Context) (*latencyReport, error) {
 	after, _, cpuErr := cpuOf(w.Cmd.Process.Pid)
 	report.CPUShare = (after - before) / report.Seconds
 	err = errors.Join(err, cpuErr)
-	report.RSS = peak(w.Cmd.Process.Pid)
+	report.RSS = bed.Peak(w.Cmd.Process.Pid)
 	if err == nil {
 		err = r.settle(ctx)
 	}

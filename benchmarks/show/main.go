@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
-	"time"
+
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 )
 
 // shows is the table of all claims.
@@ -39,20 +39,10 @@ func run() int {
 }
 
 // progress tells on standard error what is going on.
-func progress(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format("15:04:05"), strings.TrimSpace(fmt.Sprintf(format, args...)))
+func progress(format string, args ...any) { bed.Progress(format, args...) }
+
+func workFolder(keep, name string) (dir string, done func(error) error, err error) {
+	return bed.WorkFolder(keep, name)
 }
 
-// workFolder makes the folder of a run. done passes its error on, and removes a temporary folder if there is none.
-func workFolder(keep, name string) (dir string, done func(error) error, err error) {
-	if keep != "" {
-		return keep, func(err error) error { return err }, os.MkdirAll(keep, 0o700)
-	}
-	dir, err = os.MkdirTemp("", name+"-")
-	return dir, func(err error) error {
-		if err != nil {
-			return fmt.Errorf("%w; files and logs are in %s", err, dir)
-		}
-		return os.RemoveAll(dir)
-	}, err
-}
+func machine() string { return bed.Machine() }

@@ -1,0 +1,98 @@
+package bed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Progress tells on standard error what is going on.
+func Progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format("15:04:05"), strings.TrimSpace(fmt.Sprintf(format, args...)))
+}
+
+// WorkFolder makes the folder of a run. done passes its error on, and removes a temporary folder if there is none.
+func WorkFolder(keep, name string) (dir string, done func(error) error, err error) {
+	if keep != "" {
+		if keep, err = filepath.Abs(keep); err != nil {
+			return "", nil, err
+		}
+		return keep, func(err error) error { return err }, os.MkdirAll(keep, 0o700)
+	}
+	dir, err = os.MkdirTemp("", name+"-")
+	return dir, func(err error) error {
+		if err != nil {
+			return fmt.Errorf("%w; files and logs are in %s", err, dir)
+		}
+		return os.RemoveAll(dir)
+	}, err
+}
+
+// Machine names the processor and how many there are.
+func Machine() string {
+	data, _ := os.ReadFile("/proc/cpuinfo")
+	model, n := "unknown", 0
+	for line := range strings.SplitSeq(string(data), "\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			model, n = strings.TrimSpace(value), n+1
+		}
+	}
+	return fmt.Sprintf("%d x %s", n, model)
+}
+
+// Peak is the highest resident memory of a process in megabytes, 0 where the system does not tell.
+func Peak(pid int) float64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.SplitSeq(string(data), "\n") {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+			return kb / 1024
+		}
+	}
+	return 0
+}
+
+// Commit is the short name of a revision. "" is the working tree: its commit, with a + if files differ from it.
+func Commit(ctx context.Context, revision string) (string, error) {
+	args := []string{"describe", "--always", "--exclude=*", "--dirty=+"}
+	if revision != "" {
+		args = []string{"rev-parse", "--short", "--verify", "--end-of-options", revision + "^{commit}"}
+	}
+	out, err := exec.CommandContext(ctx, "git", args...).Output()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		return "", fmt.Errorf("find commit %q: %s", revision, strings.TrimSpace(string(failed.Stderr)))
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
+// Quantile is the value below which the share q of sorted values lies, between two of them in proportion.
+func Quantile(sorted []float64, q float64) float64 {
+	at := q * float64(len(sorted)-1)
+	i := int(at)
+	if i+1 >= len(sorted) {
+		return sorted[len(sorted)-1]
+	}
+	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
+}
+
+// Summary is what is said of the values of several runs.
+type Summary struct {
+	Median, Min, Max float64
+	Spread           float64 // between the quartiles
+}
+
+// Summarize takes at least one value.
+func Summarize(values []float64) Summary {
+	v := slices.Sorted(slices.Values(values))
+	return Summary{Median: Quantile(v, 0.5), Min: v[0], Max: v[len(v)-1], Spread: Quantile(v, 0.75) - Quantile(v, 0.25)}
+}
