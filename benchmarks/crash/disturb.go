@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/tidewatch/tidewatch/benchmarks/bed"
@@ -346,6 +347,35 @@ func (r *run) grow(ctx context.Context, topic string, partitions int32) error {
 			return r.bed.Produce(ctx)
 		}
 		sleepUntil(ctx, time.Now().Add(50*time.Millisecond))
+	}
+	return ctx.Err()
+}
+
+// noticed waits until tasks read the new partitions of the plain topic, and have said so to those that merge: in their first claim.
+func (r *run) noticed(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, r.lab.Postgres.DSN(r.name))
+	if err != nil {
+		return fmt.Errorf("connect to the rows: %w", err)
+	}
+	defer conn.Close(ctx)
+	for sleepUntil(ctx, time.Now().Add(100*time.Millisecond)) {
+		var claimed int32
+		if err := conn.QueryRow(ctx, "SELECT count(*) FROM tidewatch.tidewatch_tasks WHERE stage = 'fold' AND epoch > 0").Scan(&claimed); err != nil {
+			return fmt.Errorf("count claims: %w", err)
+		}
+		tasks, err := r.bed.Tasks(ctx)
+		if err != nil || claimed < r.load.grown { // a worker is being killed
+			continue
+		}
+		var running int32
+		for _, t := range tasks {
+			if t.Pipeline == "plain" && t.Stage == "fold" && t.Partition >= r.load.partitions && t.State == "running" {
+				running++
+			}
+		}
+		if running == r.load.grown-r.load.partitions {
+			return nil
+		}
 	}
 	return ctx.Err()
 }

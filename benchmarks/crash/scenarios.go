@@ -132,10 +132,16 @@ func versions(r *run) {
 	}
 }
 
-// growing gives the topic that nobody keys two more partitions in mid-run.
+// growing gives the topic that nobody keys two more partitions in mid-run. Event time passes a hundred times as fast as the clock
+// here, so events come on when the workers have noticed: else those of the first second were late.
 func growing(r *run) {
 	r.loose, r.load.grown, r.load.pauseAt = true, 6, r.load.events/2
-	r.load.pause = func(ctx context.Context) error { return r.grow(ctx, r.plain, r.load.grown) }
+	r.load.pause = func(ctx context.Context) error {
+		if err := r.grow(ctx, r.plain, r.load.grown); err != nil {
+			return err
+		}
+		return r.noticed(ctx)
+	}
 }
 
 // growingKeyed gives the keyed topic two more, so that most keys move.

@@ -105,7 +105,7 @@ type progress struct {
 	Step       uint32      `json:"step"`
 	Mark       stream.Time `json:"mark"`
 	RecordMark stream.Time `json:"record_mark"`
-	Sources    int32       `json:"sources"`          // number of source partitions, from source 0 only
+	Sources    int32       `json:"sources"`          // number of source partitions, as of when the task started
 	Raised     bool        `json:"raised,omitempty"` // a quarantine has taken effect at the version
 }
 

@@ -9,14 +9,16 @@ import (
 )
 
 // Marker is the progress of a second stage: the lowest of the progress of all source partitions, of which it learns by
-// mark records. It implements stream.Marker. Repeated and older mark records change nothing.
+// mark records. It implements stream.Marker. Repeated and older mark records change nothing. How many sources there are each of
+// them says, so where a topic gets more partitions the first task that reads one of those tells, with its first claim and before its
+// first record: progress waits for it from then on.
 //
 // Where an idle tick has taken a source ahead of its records, windows close there before older ones are final. In which
 // order the second stage does both must not depend on how fast it has read each source. So a time becomes final by records
 // only once every source's tick that was ahead when its own records passed that time is reached by all marks: the progress
 // by records waits for that, and Turn leads along the same path whatever was read together.
 type Marker struct {
-	sources      int // from source 0; 0 until it has said so
+	sources      int // the most that any of them has said; 0 until one has
 	known        []source
 	leads        []lead // by from
 	mark, record stream.Time

@@ -65,11 +65,8 @@ func (s *Sink) send(ctx context.Context, p int32, b *stream.Batch) error {
 // Stage implements stream.Sink: partials are acknowledged before the claim, because the claim's reveal says that they are
 // there.
 func (s *Sink) Stage(e stream.Epoch) stream.Work {
-	p := progress{Source: s.source, Offset: e.At.Offset, Step: e.At.Step, Mark: e.Mark, RecordMark: e.RecordMark}
+	p := progress{Source: s.source, Offset: e.At.Offset, Step: e.At.Step, Mark: e.Mark, RecordMark: e.RecordMark, Sources: s.sources}
 	p.Raised = e.Raised
-	if s.source == 0 {
-		p.Sources = s.sources
-	}
 	return func(ctx context.Context) (stream.Receipt, error) {
 		if err := s.w.Flush(ctx); err != nil {
 			return nil, err
