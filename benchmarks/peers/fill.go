@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -51,10 +52,11 @@ type filler struct {
 
 // fill makes the topic of a workload.
 func (l *lab) fill(ctx context.Context, w *workload) (*input, error) {
-	g := generate.Default("bench")
-	g.Seed, g.Hosts, g.Partitions, g.NilKeys, g.PerSecond = seed, hosts, partitions, w.nilKeys, perSecond
+	g := generate.Default(cmp.Or(w.scenario, "bench"))
+	g.Seed, g.Partitions, g.NilKeys = seed, partitions, w.nilKeys
+	g.Hosts, g.PerSecond = cmp.Or(w.hosts, hosts), cmp.Or(w.perSecond, perSecond)
 	if n := l.o.hosts; n > 0 {
-		g.Hosts, g.PerSecond = n, max(perSecond*n/hosts, 1)
+		g.Hosts, g.PerSecond = n, max(g.PerSecond*n/g.Hosts, 1)
 	}
 	span := time.Duration(l.o.events) * time.Second / time.Duration(g.PerSecond)
 	start := time.Now().Add(-span - time.Hour).Truncate(time.Minute)

@@ -179,7 +179,10 @@ func asked(t *testing.T, w *workload, ours bool, events, rows string) (expected,
 	if err := o.Query(t.Context(), w.expectedSQL(), &n); err != nil {
 		t.Fatal(err)
 	}
-	var got []struct{ Expected, Came, Equal int64 }
+	var got []struct {
+		Expected, Came, Equal int64
+		Error                 float64
+	}
 	if err := o.Query(t.Context(), w.comparisonSQL(ours), &got); err != nil {
 		t.Fatal(err)
 	}
@@ -222,6 +225,7 @@ func TestComparison(t *testing.T) {
 			`{"time":"1970-01-01T00:00:10Z","window_end":"1970-01-01T00:00:20Z","host":"a","samples":2,"total":1800,"least":900,"most":900}` + "\n", true, 2, 2, 2},
 		{"rows without a key, in any order", "W1", again + high + again, false, 3, 3, 3},
 		{"a row is lost", "W1", again + high, false, 3, 2, 2},
+		{"another row", "W1", again + again + strings.Replace(high, "us", "eu", 1), false, 3, 3, 2},
 		{"a row is doubled", "W1", again + high + again + high, false, 3, 4, 3},
 		{"a repeat came through", "W5", `{"time":1000,"host":"a","id":"01"}` + "\n" + `{"time":9999,"host":"a","id":"02"}` + "\n" +
 			strings.Repeat(`{"time":10000,"host":"a","id":"03"}`+"\n", 2), false, 3, 4, 3},
@@ -282,6 +286,76 @@ func TestEstimates(t *testing.T) {
 	}
 	if l.Error = 0.05; l.good() {
 		t.Error("estimates that are off by 5 % count")
+	}
+}
+
+// TestTransitions holds the SQL to the rules' words, one window after the other, on series that go up and down.
+func TestTransitions(t *testing.T) {
+	const windows = 60
+	var events, rows strings.Builder
+	count := 0
+	for h := range 4 {
+		host := fmt.Sprintf("web-%d", h)
+		for _, metric := range []string{"system.cpu.utilization", "system.memory.utilization"} {
+			var high [windows + 10]bool
+			for w := range windows {
+				high[w] = mixed(uint64(h*1000+w)+uint64(len(metric)))%8 > uint64(h)
+				fmt.Fprintf(&events, `{"time":%d,"name":%q,"host":%q,"value":%v,"attributes":{}}`+"\n", 30_000*w+7, metric, host, map[bool]float64{true: 0.75, false: 0.1}[high[w]])
+			}
+			for _, r := range rules() {
+				if r.metric != metric {
+					continue
+				}
+				state, since, held := "", 0, 0
+				for w, holds := range high {
+					at, before := 30_000*(w+1), state
+					switch {
+					case holds && state == "":
+						state, since = "pending", at
+					case !holds && state == "pending":
+						state = "inactive"
+					case !holds && state == "firing" && at-held >= int(r.keep.Milliseconds()):
+						state = "resolved"
+					}
+					if holds && state == "pending" && at-since >= int(r.hold.Milliseconds()) {
+						state = "firing"
+					}
+					if holds {
+						held = at
+					}
+					if state != before {
+						fmt.Fprintf(&rows, `{"time":%d,"rule":%q,"host":%q,"name":%q,"state":%q}`+"\n", at, r.name, host, metric, state)
+						count++
+					}
+					if state == "inactive" || state == "resolved" {
+						state = ""
+					}
+				}
+			}
+		}
+	}
+	for _, w := range workloads() {
+		if w.name != "W6" {
+			continue
+		}
+		if expected, came, equal := asked(t, &w, true, events.String(), rows.String()); int(expected) != count || came != expected || equal != expected {
+			t.Errorf("%d expected, %d came, %d equal; %d follow from the rules", expected, came, equal, count)
+		}
+	}
+}
+
+// TestRules holds the pipeline and the argument of the jobs to all the rules.
+func TestRules(t *testing.T) {
+	if n := strings.Count(ruleSteps(), "- alert:"); n != ruleCount {
+		t.Errorf("the pipeline has %d rules", n)
+	}
+	if n := len(strings.Split(ruleArgument(), ";")); n != ruleCount {
+		t.Errorf("the jobs have %d rules", n)
+	}
+	for _, r := range rules() {
+		if r.hold%ruleWindow != 0 || r.keep%ruleWindow != 0 {
+			t.Errorf("%s: for %s and keep_firing_for %s are not whole windows", r.name, r.hold, r.keep)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ func (t *trial) pipeline() (string, error) {
 	if t.toRedis() {
 		sink = fmt.Sprintf("redis: {of: %s, keep: 7d}", t.w.output)
 	}
-	return strings.NewReplacer("TOPIC", t.in.topic, "DISORDER", t.disorder().String(), "LATENESS", t.patience().String(),
+	return strings.NewReplacer("RULES\n", ruleSteps(), "TOPIC", t.in.topic, "DISORDER", t.disorder().String(), "LATENESS", t.patience().String(),
 		"CHECKPOINT", t.o.checkpoint.String(), "SINK", sink).Replace(string(text)), nil
 }
 
@@ -88,6 +88,9 @@ func lookAtProduct(ctx context.Context, t *trial) (sight, error) {
 
 // collectProduct reads rollups with the command that users have, some windows at a time.
 func collectProduct(ctx context.Context, t *trial, out io.Writer) error {
+	if t.w.alerts {
+		return t.collectTransitions(ctx, out)
+	}
 	if !t.toRedis() {
 		return collectTopic(ctx, t, out)
 	}

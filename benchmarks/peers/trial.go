@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/tidewatch/tidewatch/benchmarks/bed"
@@ -29,14 +30,18 @@ type trial struct {
 	oracle  *oracle.Oracle
 	live    bool // a producer is at work: latency is measured
 	cluster *bed.Cluster
+	alerts  *pgx.Conn // to its database, where alerts are the output
 }
 
 func (t *trial) log() string { return filepath.Join(t.lab.dir, t.name+".log") }
 
 // disorder is how far behind the highest event time the watermark stays. A live producer keeps the order.
 func (t *trial) disorder() time.Duration {
-	if t.live {
+	switch {
+	case t.live:
 		return 0
+	case t.w.alerts:
+		return lateness
 	}
 	return disorder
 }
@@ -47,6 +52,9 @@ func (t *trial) disorder() time.Duration {
 func (t *trial) patience() time.Duration {
 	if t.w.rekeys && t.e.mixes && !t.live {
 		return t.in.to.Sub(t.in.from) + (closingSteps+1)*closingStep
+	}
+	if t.w.alerts {
+		return 0
 	}
 	return lateness
 }
@@ -65,6 +73,7 @@ func (t *trial) clean(ctx context.Context) error {
 	var err error
 	if t.cluster != nil {
 		t.cluster.Leave()
+		t.leaveDatabase(ctx)
 		err = emptyRedis(ctx, t.servers.Redis.URL())
 	}
 	return errors.Join(err, t.remove(ctx, t.name), os.RemoveAll(t.dir))
@@ -164,6 +173,9 @@ func (t *trial) outputSize(ctx context.Context) (string, error) {
 	if t.cluster != nil && t.toRedis() {
 		changes, err := changesIn(ctx, t.servers.Redis.URL())
 		return changes, err
+	}
+	if t.cluster != nil && t.w.alerts {
+		return t.alertsSize(ctx)
 	}
 	return fmt.Sprint(" ", size), nil
 }

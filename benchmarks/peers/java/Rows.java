@@ -21,6 +21,15 @@ final class Rows {
         return b.append(",\"hosts\":").append(hosts).append('}').toString().getBytes(StandardCharsets.UTF_8);
     }
 
+    static byte[] change(long time, String rule, String host, String name, String state) {
+        StringBuilder b = new StringBuilder(160).append("{\"time\":").append(time);
+        text(b, "rule", rule);
+        text(b, "host", host);
+        text(b, "name", name);
+        text(b, "state", state);
+        return b.append('}').toString().getBytes(StandardCharsets.UTF_8);
+    }
+
     static byte[] sample(long time, String host, String region, double value) {
         StringBuilder b = new StringBuilder(128).append("{\"time\":").append(time);
         text(b, "host", host);

@@ -2,6 +2,8 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.functions.AggregateFunction;
+import org.apache.flink.api.common.state.MapState;
+import org.apache.flink.api.common.state.MapStateDescriptor;
 import org.apache.flink.api.common.state.ValueState;
 import org.apache.flink.api.common.state.ValueStateDescriptor;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
@@ -51,6 +53,7 @@ public final class FlinkJob {
             case "W2", "W4" -> job.window();
             case "W3" -> job.distinct();
             case "W5" -> job.dedupe();
+            case "W6" -> job.alert();
             default -> throw new IllegalArgumentException("no job for " + workload);
         };
         rows.sinkTo(job.sink());
@@ -110,6 +113,15 @@ public final class FlinkJob {
         return from(new Ids(), Types.TUPLE(Types.LONG, Types.LONG, Types.LONG, Types.STRING), marks)
                 .keyBy(e -> Tuple2.of(e.f0, e.f1), Types.TUPLE(Types.LONG, Types.LONG))
                 .process(new First(), ROW);
+    }
+
+    private DataStream<Tuple2<byte[], byte[]>> alert() {
+        WatermarkStrategy<Tuple4<String, String, Double, Long>> marks =
+                WatermarkStrategy.<Tuple4<String, String, Double, Long>>forBoundedOutOfOrderness(Duration.ofMillis(args.number("disorder")))
+                        .withTimestampAssigner((e, broker) -> e.f3);
+        return from(new Series(), Types.TUPLE(Types.STRING, Types.STRING, Types.DOUBLE, Types.LONG), marks)
+                .keyBy(e -> Tuple2.of(e.f0, e.f1), Types.TUPLE(Types.STRING, Types.STRING))
+                .process(new Judge(args.text("rules")), ROW);
     }
 
     private <T> DataStream<T> from(Reader<T> reader, TypeInformation<T> type, WatermarkStrategy<T> marks) {
@@ -196,6 +208,23 @@ public final class FlinkJob {
             }
             sample.read(record.value(), true, false);
             event.setFields(sample.tenant, sample.host, sample.time);
+            out.collect(event);
+        }
+    }
+
+    private static final class Series extends Reader<Tuple4<String, String, Double, Long>> {
+        private transient Sample sample;
+        private transient Tuple4<String, String, Double, Long> event;
+
+        @Override
+        public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<Tuple4<String, String, Double, Long>> out)
+                throws java.io.IOException {
+            if (sample == null) {
+                sample = new Sample();
+                event = new Tuple4<>();
+            }
+            sample.read(record.value(), true, false);
+            event.setFields(sample.host, sample.name, sample.value, sample.time);
             out.collect(event);
         }
     }
@@ -326,6 +355,66 @@ public final class FlinkJob {
         @Override
         public void onTimer(long at, OnTimerContext c, Collector<Tuple2<byte[], byte[]>> out) {
             seen.clear();
+        }
+    }
+
+    /** Folds the windows of a series, and judges each when the watermark passes its end, also those without a sample while alerts live. */
+    private static final class Judge
+            extends KeyedProcessFunction<Tuple2<String, String>, Tuple4<String, String, Double, Long>, Tuple2<byte[], byte[]>> {
+        private final String text;
+
+        private transient Rules rules;
+        private transient MapState<Long, Folded> windows; // by end
+        private transient ValueState<long[]> live;
+
+        Judge(String text) {
+            this.text = text;
+        }
+
+        @Override
+        public void open(org.apache.flink.api.common.functions.OpenContext context) {
+            rules = new Rules(text);
+            windows = getRuntimeContext().getMapState(new MapStateDescriptor<>("windows", Types.LONG, Types.POJO(Folded.class)));
+            live = getRuntimeContext().getState(new ValueStateDescriptor<>("live", PrimitiveArrayTypeInfo.LONG_PRIMITIVE_ARRAY_TYPE_INFO));
+        }
+
+        @Override
+        public void processElement(Tuple4<String, String, Double, Long> e, Context c, Collector<Tuple2<byte[], byte[]>> out) throws Exception {
+            if (!rules.watch(e.f1)) {
+                return;
+            }
+            long end = e.f3 / Rules.WINDOW * Rules.WINDOW + Rules.WINDOW;
+            Folded f = windows.get(end);
+            if (f == null) {
+                f = new Folded();
+                c.timerService().registerEventTimeTimer(end - 1);
+            }
+            f.samples++;
+            f.total += e.f2;
+            f.most = Math.max(f.most, e.f2);
+            windows.put(end, f);
+        }
+
+        @Override
+        public void onTimer(long at, OnTimerContext c, Collector<Tuple2<byte[], byte[]>> out) throws Exception {
+            String host = c.getCurrentKey().f0;
+            String name = c.getCurrentKey().f1;
+            long end = at + 1;
+            Folded f = windows.get(end);
+            if (f == null) {
+                f = new Folded();
+            } else {
+                windows.remove(end);
+            }
+            long[] before = live.value();
+            long[] after = rules.judge(name, before == null ? Rules.NONE : before, end, f.samples, f.total, f.most, (rule, state) ->
+                    out.collect(Tuple2.of(host.getBytes(StandardCharsets.UTF_8), Rows.change(end, rule, host, name, state))));
+            if (after.length > 0) {
+                live.update(after);
+                c.timerService().registerEventTimeTimer(end + Rules.WINDOW - 1);
+            } else if (before != null) {
+                live.clear();
+            }
         }
     }
 

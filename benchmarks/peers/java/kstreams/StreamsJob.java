@@ -3,6 +3,10 @@ import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
 import org.apache.kafka.common.serialization.Serde;
@@ -17,10 +21,14 @@ import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.TimeWindows;
+import org.apache.kafka.streams.processor.PunctuationType;
 import org.apache.kafka.streams.processor.TimestampExtractor;
 import org.apache.kafka.streams.processor.api.Processor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
+import org.apache.kafka.streams.state.KeyValueBytesStoreSupplier;
+import org.apache.kafka.streams.state.KeyValueIterator;
+import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.Stores;
 import org.apache.kafka.streams.state.WindowBytesStoreSupplier;
 import org.apache.kafka.streams.state.WindowStore;
@@ -47,6 +55,7 @@ public final class StreamsJob {
             case "W3" -> job.distinct();
             case "W4" -> job.window(job.events(false, false).groupBy((key, e) -> e.host, Grouped.with(Serdes.String(), SAMPLE)));
             case "W5" -> job.dedupe();
+            case "W6" -> job.alert();
             default -> throw new IllegalArgumentException("no job for " + args.text("workload"));
         }
         Properties properties = properties(args);
@@ -129,6 +138,16 @@ public final class StreamsJob {
         events(false, true).process(First::new, "seen").to(args.text("to"), Produced.with(Serdes.String(), Serdes.ByteArray()));
     }
 
+    private void alert() {
+        for (String name : new String[] {"windows", "live"}) {
+            KeyValueBytesStoreSupplier store = args.text("state").equals("rocksdb") ? Stores.persistentKeyValueStore(name)
+                    : Stores.inMemoryKeyValueStore(name);
+            builder.addStateStore(Stores.keyValueStoreBuilder(store, Serdes.Bytes(), Serdes.ByteArray()).withCachingEnabled());
+        }
+        events(true, false).process(() -> new Judge(new Rules(args.text("rules")), args.number("disorder")), "windows", "live")
+                .to(args.text("to"), Produced.with(Serdes.String(), Serdes.ByteArray()));
+    }
+
     private WindowBytesStoreSupplier store(String name, Duration retention, Duration size) {
         return switch (args.text("state")) {
             case "memory" -> Stores.inMemoryWindowStore(name, retention, size, false);
@@ -163,6 +182,106 @@ public final class StreamsJob {
             }
             seen.put(key, YES, e.time);
             context.forward(record.withValue(Rows.id(e.time, e.host, e.id)));
+        }
+    }
+
+    /**
+     * Folds the windows of all series, and judges those that end when stream time, less the disorder, has passed the end, also series
+     * without a sample while alerts live. A window's key is its end, a blank, host, blank and name: those that end together lie together.
+     */
+    private static final class Judge implements Processor<String, Sample, String, byte[]> {
+        private static final Bytes JUDGED = Bytes.wrap(new byte[] {0});
+
+        private final Rules rules;
+        private final long disorder;
+        private ProcessorContext<String, byte[]> context;
+        private KeyValueStore<Bytes, byte[]> windows;
+        private KeyValueStore<Bytes, byte[]> live; // by host, blank and name; under JUDGED the end of the last window that was judged
+
+        Judge(Rules rules, long disorder) {
+            this.rules = rules;
+            this.disorder = disorder;
+        }
+
+        @Override
+        public void init(ProcessorContext<String, byte[]> context) {
+            this.context = context;
+            windows = context.getStateStore("windows");
+            live = context.getStateStore("live");
+            context.schedule(Duration.ofMillis(Rules.WINDOW), PunctuationType.STREAM_TIME, this::judgeUpTo);
+        }
+
+        @Override
+        public void process(Record<String, Sample> record) {
+            Sample e = record.value();
+            if (!rules.watch(e.name)) {
+                return;
+            }
+            byte[] series = (e.host + ' ' + e.name).getBytes(StandardCharsets.UTF_8);
+            Bytes key = Bytes.wrap(ByteBuffer.allocate(8 + series.length)
+                    .putLong(e.time / Rules.WINDOW * Rules.WINDOW + Rules.WINDOW).put(series).array());
+            byte[] before = windows.get(key);
+            ByteBuffer f = before == null ? ByteBuffer.allocate(24) : ByteBuffer.wrap(before.clone());
+            double most = before == null ? Double.NEGATIVE_INFINITY : f.getDouble(16);
+            f.putLong(0, f.getLong(0) + 1).putDouble(8, f.getDouble(8) + e.value).putDouble(16, Math.max(most, e.value));
+            windows.put(key, f.array());
+        }
+
+        private void judgeUpTo(long time) {
+            byte[] text = live.get(JUDGED);
+            // Before the first judgement nothing can have come that is older.
+            long judged = text == null ? (time - disorder) / Rules.WINDOW * Rules.WINDOW : ByteBuffer.wrap(text).getLong();
+            for (; judged + Rules.WINDOW <= time - disorder; judged += Rules.WINDOW) {
+                judge(judged + Rules.WINDOW);
+            }
+            live.put(JUDGED, ByteBuffer.allocate(8).putLong(judged).array());
+        }
+
+        private void judge(long end) {
+            Map<String, long[]> silent = new HashMap<>();
+            try (KeyValueIterator<Bytes, byte[]> all = live.all()) {
+                while (all.hasNext()) {
+                    var entry = all.next();
+                    if (!entry.key.equals(JUDGED)) {
+                        long[] alerts = new long[entry.value.length / 8];
+                        ByteBuffer.wrap(entry.value).asLongBuffer().get(alerts);
+                        silent.put(new String(entry.key.get(), StandardCharsets.UTF_8), alerts);
+                    }
+                }
+            }
+            List<Bytes> done = new ArrayList<>();
+            try (KeyValueIterator<Bytes, byte[]> ended = windows.range(at(end), at(end + 1))) {
+                while (ended.hasNext()) {
+                    var entry = ended.next();
+                    done.add(entry.key);
+                    ByteBuffer f = ByteBuffer.wrap(entry.value);
+                    byte[] key = entry.key.get();
+                    String series = new String(key, 8, key.length - 8, StandardCharsets.UTF_8);
+                    judge(series, silent.remove(series), end, f.getLong(), f.getDouble(), f.getDouble());
+                }
+            }
+            done.forEach(windows::delete);
+            silent.forEach((series, alerts) -> judge(series, alerts, end, 0, 0, 0));
+        }
+
+        private static Bytes at(long end) {
+            return Bytes.wrap(ByteBuffer.allocate(8).putLong(end).array());
+        }
+
+        private void judge(String series, long[] before, long end, long samples, double total, double most) {
+            int blank = series.indexOf(' ');
+            String host = series.substring(0, blank);
+            String name = series.substring(blank + 1);
+            long[] after = rules.judge(name, before == null ? Rules.NONE : before, end, samples, total, most, (rule, state) ->
+                    context.forward(new Record<>(host, Rows.change(end, rule, host, name, state), end)));
+            Bytes key = Bytes.wrap(series.getBytes(StandardCharsets.UTF_8));
+            if (after.length > 0) {
+                ByteBuffer b = ByteBuffer.allocate(8 * after.length);
+                b.asLongBuffer().put(after);
+                live.put(key, b.array());
+            } else if (before != null) {
+                live.delete(key);
+            }
         }
     }
 
