@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/tidewatch/tidewatch/engine"
 	"github.com/tidewatch/tidewatch/internal/testservers"
 	"github.com/tidewatch/tidewatch/sinks/postgres"
 	"github.com/tidewatch/tidewatch/stream"
@@ -21,8 +23,9 @@ type claimReport struct {
 	RowBytes    int  `json:"row_bytes"`
 	Connections int  `json:"connections"`
 	Fsync       bool `json:"fsync"`
-	// Pack is how many tasks of a worker are due at the same moment, and so are in one claim.
-	Pack  int        `json:"pack_of_the_fleet"`
+	// Tasks is how many a worker has, Pack how many of them the engine puts into a claim.
+	Tasks int        `json:"tasks_of_a_worker"`
+	Pack  int        `json:"tasks_of_a_claim"`
 	Rates []packRate `json:"rates"`
 	// FleetConnections is what workers hold, at least and at most.
 	FleetConnections [2]int `json:"connections_of_the_fleet"`
@@ -47,17 +50,6 @@ type claimNeed struct {
 	Tasks float64 `json:"tasks_per_second"`
 	Share float64 `json:"share_of_measured"`
 	WAL   float64 `json:"wal_mb_per_second"`
-}
-
-// ofFleet is the rate of the largest pack that is not larger than the fleet's, else the first.
-func (c *claimReport) ofFleet() *packRate {
-	best := &c.Rates[0]
-	for i := range c.Rates {
-		if r := &c.Rates[i]; r.Pack <= c.Pack && (r.Pack > best.Pack || best.Pack > c.Pack) {
-			best = r
-		}
-	}
-	return best
 }
 
 func (r *packRate) multiply(partitions int, epochs durations) {
@@ -104,10 +96,19 @@ func claimsIn(ctx context.Context, o *options, dsn string, row []byte) (*claimRe
 		return nil, err
 	}
 	report := &claimReport{
-		Rows: o.partitions, RowBytes: len(row), Connections: o.connections, Fsync: o.fsync, Pack: max(o.partitions/o.workers, 1),
+		Rows: o.partitions, RowBytes: len(row), Connections: o.connections, Fsync: o.fsync, Tasks: o.partitions / o.workers,
 		FleetConnections: [2]int{o.workers, o.workers * most},
 	}
-	for _, pack := range o.packs {
+	progress("running one worker with %d tasks for %s", report.Tasks, o.claimFor)
+	if report.Pack, err = packed(ctx, l.store, report.Tasks, o.claimFor); err != nil {
+		return nil, err
+	}
+	packs := slices.Clone(o.packs)
+	if !slices.Contains(packs, report.Pack) {
+		packs = append(packs, report.Pack)
+	}
+	slices.Sort(packs)
+	for _, pack := range packs {
 		progress("claiming in packs of %d for %s", pack, o.claimFor)
 		r, err := l.measure(ctx, pack, o.claimFor)
 		if err != nil {
@@ -117,6 +118,47 @@ func claimsIn(ctx context.Context, o *options, dsn string, row []byte) (*claimRe
 		report.Rates = append(report.Rates, r)
 	}
 	return report, nil
+}
+
+// packed runs one worker of the fleet in the engine, with epochs of a second and this claim store, and returns how many tasks it puts
+// into a claim on average.
+func packed(ctx context.Context, store *postgres.ClaimStore, tasks int, length time.Duration) (int, error) {
+	counted := &countingClaims{ClaimStore: store}
+	b := newBench(counted, tasks)
+	plan, err := compile("keyed.yaml", b.objects)
+	if err != nil {
+		return 0, err
+	}
+	p := pace{speed: int(plan.Stages[0].Interval.Epoch / time.Second), perSecond: 10 * tasks, hosts: 10 * tasks}
+	p.length = length * time.Duration(p.speed)
+	err = b.run(ctx, []*engine.Plan{plan}, p, func() error {
+		_, err := b.feed(ctx, p, func() {})
+		counted.done.Store(true)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if counted.claims.Load() == 0 {
+		return 0, fmt.Errorf("a worker has claimed nothing in %s: give -claim-for more", length)
+	}
+	return int(math.Round(float64(counted.tasks.Load()) / float64(counted.claims.Load()))), nil
+}
+
+// countingClaims counts claims until it is done: the last ones of a worker that ends are no usual ones. Safe for concurrent use.
+type countingClaims struct {
+	*postgres.ClaimStore
+	done          atomic.Bool
+	claims, tasks atomic.Int64
+}
+
+// Claim implements stream.ClaimStore.
+func (c *countingClaims) Claim(ctx context.Context, all []*stream.Checkpoint) ([]bool, error) {
+	if !c.done.Load() {
+		c.claims.Add(1)
+		c.tasks.Add(int64(len(all)))
+	}
+	return c.ClaimStore.Claim(ctx, all)
 }
 
 // claimLab is tasks in a database. Each lane has its own, as workers do.
@@ -141,9 +183,7 @@ func (l *claimLab) each(f func(lane int) error) error {
 // takeOver makes the rows of a lane.
 func (l *claimLab) takeOver(ctx context.Context, lane, partitions int) error {
 	for n := lane; n < partitions; n += len(l.lanes) {
-		p := thePartition()
-		p.Number = int32(n)
-		cp, err := l.store.TakeOver(ctx, stream.TaskID{Instance: "fleet@0123456789ab", Stage: "main", Partition: p}, fmt.Sprintf("%016x", n))
+		cp, err := l.store.TakeOver(ctx, stream.TaskID{Instance: "fleet@0123456789ab", Stage: "main", Partition: partition(n)}, fmt.Sprintf("%016x", n))
 		if err != nil {
 			return err
 		}

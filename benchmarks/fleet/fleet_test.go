@@ -146,7 +146,7 @@ func TestFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"-epochs 0s": "no duration above 0", "-epochs 1": "no duration", "-internal 0": "no number above 0", "-internal 257": "at most",
 		"-workers 1": "-workers", "-parts rows": "there are assignment,claims", "-packs 1000": "it takes 64000", "-price-read -1": "-price-read",
-		"-connections 0": "-connections", "-share 1": "-share", "metrics": "no flag",
+		"-connections -1": "-connections", "-workers 9 -connections 10": "at most as many", "-claim-for 1ms": "-claim-for", "-share 1": "-share", "metrics": "no flag",
 	} {
 		err := parse(t, strings.Fields(args))
 		if err == nil || !strings.Contains(err.Error(), want) {

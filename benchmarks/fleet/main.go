@@ -123,7 +123,7 @@ func flags() (*flag.FlagSet, *options) {
 	f.Var(&o.epochs, "epochs", "intervals of epochs, with commas")
 	f.Var(&o.internal, "internal", "numbers of internal partitions that are looked at beside the product's own, with commas, up to 256")
 	f.Var(&o.packs, "packs", "numbers of tasks in a claim, with commas")
-	f.IntVar(&o.connections, "connections", 64, "connections that claim at the same time; each has tasks of its own")
+	f.IntVar(&o.connections, "connections", 0, "connections that claim at the same time, each tasks of its own; 0 is 64, or one for each worker if they are fewer")
 	f.DurationVar(&o.claimFor, "claim-for", 5*time.Second, "how long claims of each pack are measured")
 	f.BoolVar(&o.fsync, "fsync", true, "PostgreSQL waits for the disk at each commit")
 	f.Float64Var(&o.price.Write, "price-write", 0.005, "money for 1,000 PUT, COPY and LIST requests; the default is a list price of S3 Standard in dollars, and may change")
@@ -150,11 +150,16 @@ func (o *options) parse(f *flag.FlagSet, args []string) error {
 }
 
 func (o *options) check() error {
+	if o.connections == 0 {
+		o.connections = min(64, o.workers)
+	}
 	switch {
-	case o.workers < 2 || o.partitions < 1 || o.runs < 1:
-		return errors.New("-workers must be at least 2, -partitions and -runs at least 1")
-	case o.connections < 1 || o.claimFor < 100*time.Millisecond:
-		return errors.New("-connections must be at least 1, -claim-for at least 100ms")
+	case o.workers < 2 || o.partitions < o.workers || o.runs < 1:
+		return errors.New("-workers must be at least 2, -partitions at least as many, -runs at least 1")
+	case o.connections < 0 || o.connections > o.workers:
+		return fmt.Errorf("-connections %d: a worker claims over one at a time, so there are at most as many as -workers", o.connections)
+	case o.claimFor < time.Second:
+		return errors.New("-claim-for must be at least 1s: epochs are as long")
 	case o.price.Write < 0 || o.price.Read < 0:
 		return errors.New("-price-write and -price-read must not be below 0")
 	case o.rate <= 0 || o.share <= 0 || o.share >= 1:

@@ -99,11 +99,12 @@ func (p *page) claims(c *claimReport) {
 		head = append(head, fmt.Sprintf("%s need %s/s", seconds(n.Epoch), thousands(n.Tasks)), "log MB/s")
 	}
 	p.row(append(head, "all tasks once", "")...)
-	ours := c.ofFleet()
+	var ours *packRate
 	for i := range c.Rates {
 		r := &c.Rates[i]
 		name := strconv.Itoa(r.Pack)
-		if r == ours {
+		if r.Pack == c.Pack {
+			ours = r
 			name += " (this fleet)"
 		}
 		cells := []string{name, thousands(r.Tasks), thousands(r.Transactions), fmt.Sprintf("%.2f", r.P50), fmt.Sprintf("%.2f", r.P99), thousands(r.WAL)}
@@ -112,15 +113,15 @@ func (p *page) claims(c *claimReport) {
 		}
 		p.row(append(cells, seconds(r.Burst), "")...)
 	}
-	p.text("%s. A worker claims for all of its tasks at once, and they are %d here.", c.verdict(ours), c.Pack)
-	p.text("All are due at the same moments, so the last one waits for as long as all tasks once take. A task that has to tell a decision claims after a tenth of")
+	p.text("A worker with its %d tasks, run in the engine on this server, puts %d of them into a claim on average. %s.", c.Tasks, c.Pack, verdict(ours))
+	p.text("All tasks are due at the same moments, so the last one waits for as long as all tasks once take. One that has to tell a decision claims after a tenth of")
 	p.text("its interval; one that has read nothing claims nothing.")
 	p.text("The workers hold %s connections, %s if each uses all that it may (postgres.max_conns); a server allows 100 by default (max_connections).",
 		thousands(float64(c.FleetConnections[0])), thousands(float64(c.FleetConnections[1])))
 }
 
 // verdict tells which intervals the server bears.
-func (c *claimReport) verdict(r *packRate) string {
+func verdict(r *packRate) string {
 	var good []string
 	for _, n := range r.Needs {
 		if n.Share < 1 {
@@ -130,7 +131,7 @@ func (c *claimReport) verdict(r *packRate) string {
 	if len(good) == 0 {
 		good = []string{"none of these"}
 	}
-	return fmt.Sprintf("With %d tasks in a claim this server bears epochs of %s, and of %s at the least", r.Pack, strings.Join(good, ", "), seconds(r.Burst))
+	return fmt.Sprintf("So this server bears epochs of %s, and of %s at the least", strings.Join(good, ", "), seconds(r.Burst))
 }
 
 // fits says whether what is needed is below what was measured.

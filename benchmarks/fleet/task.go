@@ -44,40 +44,86 @@ type taskRun struct {
 
 // runTask runs the pipeline and the archive of one partition in the engine of the product, over stores in memory.
 func runTask(ctx context.Context, p pace) (*taskRun, error) {
-	world := streamtest.NewWorld()
-	life := streamtest.NewLife(world, nil)
-	objects := &countingObjects{store: life.Objects()}
-	pipeline, err := compile("keyed.yaml", objects)
+	b := newBench(nil, 1)
+	pipeline, err := compile("keyed.yaml", b.objects)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := archive("keyed.yaml", objects)
+	raw, err := archive("keyed.yaml", b.objects)
 	if err != nil {
 		return nil, err
 	}
-	for _, plan := range []*engine.Plan{pipeline, raw} {
+	run := &taskRun{}
+	id := stream.TaskID{Instance: pipeline.Instance, Stage: pipeline.Stages[0].Name, Partition: partition(0)}
+	look := func() {
+		row := b.world.Row(id)
+		if row != nil && len(row.Record) > 0 && (len(run.rows) == 0 || string(row.Record) != string(run.rows[len(run.rows)-1])) {
+			run.rows = append(run.rows, row.Record)
+		}
+	}
+	err = b.run(ctx, []*engine.Plan{pipeline, raw}, p, func() error {
+		if run.eventBytes, err = b.feed(ctx, p, look); err != nil {
+			return err
+		}
+		return wait(ctx, 2*garbageAfter+time.Second) // until garbage is collected
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(run.rows) == 0 {
+		return nil, errors.New("run a task: it has claimed nothing")
+	}
+	run.calls = b.objects.calls()
+	return run, nil
+}
+
+// bench is a worker of the engine over stores in memory, or over another claim store.
+type bench struct {
+	world      *streamtest.World
+	life       *streamtest.Life
+	objects    *countingObjects
+	claims     stream.ClaimStore
+	partitions int
+}
+
+// newBench is a worker with so many partitions; claims may be nil.
+func newBench(claims stream.ClaimStore, partitions int) *bench {
+	b := &bench{world: streamtest.NewWorld(), claims: claims, partitions: partitions}
+	b.life = streamtest.NewLife(b.world, nil)
+	b.objects = &countingObjects{store: b.life.Objects()}
+	if claims == nil {
+		b.claims = b.life.Claims()
+	}
+	return b
+}
+
+// run has the worker run the plans for as long as during takes.
+func (b *bench) run(ctx context.Context, plans []*engine.Plan, p pace, during func() error) error {
+	for _, plan := range plans {
 		quicken(plan, p.speed)
 	}
-	source := &onePartition{Source: life.Source(map[string]int32{fleetTopic: 1}, rand.New(rand.NewPCG(7, 7)))}
+	source := &assigned{Source: b.life.Source(map[string]int32{fleetTopic: int32(b.partitions)}, rand.New(rand.NewPCG(7, 7))), partitions: b.partitions}
 	source.Most = 512
 	runner := engine.NewRunner(engine.Config{
-		Source: source, Store: life.Claims(), Objects: objects, Clock: clock.System{}, Retention: garbageAfter,
-		NewDeadLetters: func(engine.TaskContext) (engine.DeadLetters, error) { return life.DeadLetters(), nil },
-		NewInternal:    func(t engine.TaskContext) (engine.LogWriter, error) { return life.Writer(t.Stage.Internal), nil },
+		Source: source, Store: b.claims, Objects: b.objects, Clock: clock.System{}, Retention: garbageAfter,
+		NewDeadLetters: func(engine.TaskContext) (engine.DeadLetters, error) { return b.life.DeadLetters(), nil },
+		NewInternal:    func(t engine.TaskContext) (engine.LogWriter, error) { return b.life.Writer(t.Stage.Internal), nil },
 		Log:            slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Observer: nobody{},
-	}, []*engine.Plan{pipeline, raw})
+	}, plans)
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- runner.Run(running) }() // waited for below
-	run := &taskRun{}
-	id := stream.TaskID{Instance: pipeline.Instance, Stage: pipeline.Stages[0].Name, Partition: thePartition()}
-	err = run.feed(ctx, world, id, p)
+	err := during()
 	stop()
-	if err := errors.Join(err, <-ended, world.Violation()); err != nil {
-		return nil, fmt.Errorf("run a task: %w", err)
+	if err := errors.Join(err, <-ended, b.world.Violation()); err != nil {
+		return fmt.Errorf("run the engine: %w", err)
 	}
-	run.calls = objects.calls()
-	return run, run.read(world.Row(id))
+	for _, t := range runner.Status() {
+		if t.State == "failed" {
+			return fmt.Errorf("run the engine: %s: %s", t.Task, t.Problem)
+		}
+	}
+	return nil
 }
 
 // quicken divides what goes by the wall clock.
@@ -90,50 +136,42 @@ func quicken(p *engine.Plan, speed int) {
 	}
 }
 
-// feed appends events as time goes by, and looks at the row now and then. At the end it waits until garbage is collected.
-func (r *taskRun) feed(ctx context.Context, world *streamtest.World, id stream.TaskID, p pace) error {
+// feed appends events as time goes by, and looks around now and then. It returns the mean bytes of an event.
+func (b *bench) feed(ctx context.Context, p pace, look func()) (eventBytes float64, err error) {
 	c := generate.Default("bench")
 	c.Hosts, c.PerSecond = p.hosts, p.perSecond
 	c.Start = c.Start.Add(20 * time.Minute) // a part with events of two hours is two files, which is so once in an hour
 	gen, err := generate.New(c)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	all := int64(p.length/time.Second) * int64(p.perSecond)
 	began, next, bytes := time.Now(), int64(0), 0
-	ticks := time.NewTicker(5 * time.Millisecond)
-	defer ticks.Stop()
-	for over := (<-chan time.Time)(nil); ; {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-over:
-			r.eventBytes = float64(bytes) / float64(all)
-			return nil
-		case <-ticks.C:
+	for next < all {
+		if err := wait(ctx, 5*time.Millisecond); err != nil {
+			return 0, err
 		}
 		due := min(all, int64(time.Since(began).Seconds()*float64(p.speed)*float64(p.perSecond)))
 		for ; next < due; next++ {
 			var e generate.Event
 			gen.Event(next, &e)
 			bytes += len(e.Value)
-			world.Append(streamtest.LogID{Topic: fleetTopic}, stream.Message{Timestamp: gen.Time(next), Key: e.Key, Value: e.Value})
+			to := streamtest.LogID{Topic: fleetTopic, Partition: int32(next % int64(b.partitions))}
+			b.world.Append(to, stream.Message{Timestamp: gen.Time(next), Key: e.Key, Value: e.Value})
 		}
-		if row := world.Row(id); row != nil && len(row.Record) > 0 && (len(r.rows) == 0 || string(row.Record) != string(r.rows[len(r.rows)-1])) {
-			r.rows = append(r.rows, row.Record)
-		}
-		if next == all && over == nil {
-			over = time.After(2*garbageAfter + time.Second)
-		}
+		look()
 	}
+	return float64(bytes) / float64(all), nil
 }
 
-// read checks that the run was one.
-func (r *taskRun) read(row *stream.Checkpoint) error {
-	if row == nil || row.Epoch == 0 || len(r.rows) == 0 {
-		return errors.New("run a task: it has claimed nothing")
+// wait waits, or says why it stopped to.
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
-	return nil
 }
 
 // row is one of the middle size.
@@ -142,17 +180,24 @@ func (r *taskRun) row() []byte {
 	return rows[len(rows)/2]
 }
 
-// thePartition has an id of its topic, as real ones do.
-func thePartition() stream.Partition {
-	return stream.Partition{Topic: fleetTopic, Incarnation: "q1Sh-9_KTn6XxZ8cVvBZlg"}
+// partition has an id of its topic, as real ones do.
+func partition(n int) stream.Partition {
+	return stream.Partition{Topic: fleetTopic, Number: int32(n), Incarnation: "q1Sh-9_KTn6XxZ8cVvBZlg"}
 }
 
-// onePartition assigns it.
-type onePartition struct{ *streamtest.Source }
+// assigned assigns all partitions.
+type assigned struct {
+	*streamtest.Source
+	partitions int
+}
 
 // Assign implements stream.Source.
-func (s *onePartition) Assign(ctx context.Context, change func(gained, lost []stream.Partition) error) error {
-	if err := change([]stream.Partition{thePartition()}, nil); err != nil {
+func (s *assigned) Assign(ctx context.Context, change func(gained, lost []stream.Partition) error) error {
+	all := make([]stream.Partition, s.partitions)
+	for i := range all {
+		all[i] = partition(i)
+	}
+	if err := change(all, nil); err != nil {
 		return err
 	}
 	<-ctx.Done()
