@@ -85,11 +85,7 @@ const maxRounds = 5
 
 // rebalance runs rounds until all is assigned and nobody has to give anything up.
 func (g *group) rebalance() (a assignment, err error) {
-	before := g.owners()
-	living := map[string]bool{}
-	for _, m := range g.members {
-		living[m.name] = true
-	}
+	before := g.owners() // living ones: who has left is no member
 	for again := true; again; {
 		if a.Rounds++; a.Rounds > maxRounds {
 			return a, fmt.Errorf("the assignment is not settled after %d rounds", maxRounds)
@@ -105,7 +101,7 @@ func (g *group) rebalance() (a assignment, err error) {
 	for p, owner := range after {
 		if was, ok := before[p]; !ok || was != owner {
 			a.Moved++
-			if ok && living[was] {
+			if ok {
 				a.Taken++
 			}
 		}

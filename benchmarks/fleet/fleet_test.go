@@ -181,3 +181,33 @@ func TestNumbers(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestPrint(t *testing.T) {
+	r := report{
+		Workers: 1000, Partitions: 10_000, Rate: 50, Machine: "m",
+		Assignments: []assignment{{Name: "all join", Rounds: 1, Moved: 7, Least: 1, Most: 2, MetadataBytes: 1 << 20, AssignmentBytes: 1 << 10}},
+		Claims: &claimReport{Rows: 5, Tasks: 10, Pack: 4, FleetConnections: [2]int{3, 24}, Rates: []packRate{
+			{Pack: 1, Tasks: 1000, Needs: []claimNeed{{Epoch: 1, Tasks: 5000, Share: 5}}, Burst: 5},
+			{Pack: 4, Tasks: 9000, Needs: []claimNeed{{Epoch: 1, Tasks: 5000, Share: 0.6}}, Burst: 0.6},
+		}},
+		Objects: &objectReport{Costs: []objectCost{{
+			Kind: rawKind, Every: 300, life: life{Calls: map[op]float64{opPut: 1, opCopy: 1}}, Each: priced{Writes: 2}, PerSecond: priced{Writes: 4}, Month: 1234,
+		}}, Price: prices{Write: 0.5}},
+		Marks: []markCost{{Internal: 4, Product: true, Bytes: 29, Intervals: []markInterval{{Epoch: 1, PerSecond: 40_000, Internal: 10_000, Share: 0.05}}, Shortest: 6.336}},
+	}
+	var out bytes.Buffer
+	if err := r.print(&out); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{
+		"1,000 workers, 10,000 partitions with 50 events a second each; measured on m", "all join 1 0.0 0.0 7 0 1 2 1024.0 1.0", "1025 KB at least, of 1024 KB",
+		"1 1,000 0 0.00 0.00 0 NO, of 500 %", "4 (this fleet) 9,000", "yes, of 60 %", "its 10 tasks, run in the engine on this server, puts 4 of them",
+		"bears epochs of 1s, and of 600ms at the least", "3 connections, 24 if", "raw part 0 copy 1.0, put 1.0 2.0 0.0 5m0s 2.0 4.0 0.0 1,234",
+		"requests: 0.5 for PUT", "4 (ours) 29 40,000 10,000 5.00 % 6.336s",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the tables lack %q:\n%s", want, out.String())
+		}
+	}
+}

@@ -123,7 +123,7 @@ func flags() (*flag.FlagSet, *options) {
 	f.Var(&o.epochs, "epochs", "intervals of epochs, with commas")
 	f.Var(&o.internal, "internal", "numbers of internal partitions that are looked at beside the product's own, with commas, up to 256")
 	f.Var(&o.packs, "packs", "numbers of tasks in a claim, with commas")
-	f.IntVar(&o.connections, "connections", 0, "connections that claim at the same time, each tasks of its own; 0 is 64, or one for each worker if they are fewer")
+	f.IntVar(&o.connections, "connections", 0, "connections that claim at the same time, each for tasks of its own; 0 is 64, or one for each worker if they are fewer")
 	f.DurationVar(&o.claimFor, "claim-for", 5*time.Second, "how long claims of each pack are measured")
 	f.BoolVar(&o.fsync, "fsync", true, "PostgreSQL waits for the disk at each commit")
 	f.Float64Var(&o.price.Write, "price-write", 0.005, "money for 1,000 PUT, COPY and LIST requests; the default is a list price of S3 Standard in dollars, and may change")
@@ -131,9 +131,9 @@ func flags() (*flag.FlagSet, *options) {
 	f.BoolVar(&o.asJSON, "json", false, "one JSON object instead of the tables")
 	f.Usage = func() {
 		fmt.Fprint(f.Output(), "usage: fleet [flags]\n\nfleet tells what many workers cost around the events: it runs the code of the product, and computes the rest.\n\n"+
-			"  fleet                                    1,000 workers, 10,000 partitions\n"+
-			"  fleet -workers 50 -partitions 5000 -json a smaller fleet, for a program\n"+
-			"  fleet -parts assignment,marks            what needs no servers\n\n")
+			"  fleet                                     1,000 workers, 10,000 partitions\n"+
+			"  fleet -workers 50 -partitions 5000 -json  a smaller fleet, for a program\n"+
+			"  fleet -parts assignment,marks             what needs no servers\n\n")
 		f.PrintDefaults()
 	}
 	return f, o
