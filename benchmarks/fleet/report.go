@@ -115,7 +115,7 @@ func (p *page) claims(c *claimReport) {
 	}
 	p.text("A worker with its %d tasks, run in the engine on this server, puts %d of them into a claim on average. %s.", c.Tasks, c.Pack, verdict(ours))
 	p.text("All tasks are due at the same moments, so the last one waits for as long as all tasks once take. One that has to tell a decision claims after a tenth of")
-	p.text("its interval; one that has read nothing claims nothing.")
+	p.text("its interval; one that has read nothing claims nothing. The log is that of seconds: after each checkpoint whole pages come on top.")
 	p.text("The workers hold %s connections, %s if each uses all that it may (postgres.max_conns); a server allows 100 by default (max_connections).",
 		thousands(float64(c.FleetConnections[0])), thousands(float64(c.FleetConnections[1])))
 }
