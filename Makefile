@@ -126,6 +126,11 @@ bench-guard: tools ## does a commit cost more than another? both drain a topic i
 	@$(GO) run ./benchmarks/guard -base "$(BASE)" -head "$(HEAD)" -w $(or $(W),W2) -events $(EVENTS) \
 		-runs $(if $(filter command line environment,$(origin RUNS)),$(RUNS),5) $(if $(RESULTS),-results $(RESULTS)) $(if $(THRESHOLD),-threshold $(THRESHOLD))
 
+.PHONY: bench-curves
+bench-curves: build tools ## what a worker costs by partitions, keys, open windows, cores, pipelines, with pictures: CURVE=keys,cores EVENTS=10000000 RUNS=3 RESULTS=
+	@$(GO) run ./benchmarks/curves $(if $(CURVE),-curve $(CURVE)) $(if $(filter command line environment,$(origin EVENTS)),-events $(EVENTS)) \
+		$(if $(filter command line environment,$(origin RUNS)),-runs $(RUNS)) $(if $(RESULTS),-results $(RESULTS))
+
 ENGINES ?= flink,flink-rocksdb,kstreams,bytewax,tidewatch
 
 .PHONY: bench-peers
