@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"math"
+	"math/bits"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,13 +30,14 @@ func TestJudge(t *testing.T) {
 		base, head []float64
 		want       string
 	}{
-		{"equal", []float64{1, 1, 1}, []float64{1, 1, 1}, sayChance},
+		{"equal", []float64{1, 1, 1, 1}, []float64{1, 1, 1, 1}, sayChance},
 		{"a quarter more", []float64{1, 1.01, 1.02, 0.99, 1}, []float64{1.25, 1.26, 1.24, 1.25, 1.3}, sayRegression},
-		{"a quarter more, of which one outlier says nothing", []float64{1, 1, 1, 1, 9}, []float64{1.25, 1.25, 1.25, 1.25, 0.1}, sayRegression},
-		{"four percent more", []float64{1, 1, 1.01}, []float64{1.04, 1.04, 1.04}, sayWorse},
-		{"more, but the base scatters", []float64{0.8, 1, 1.4}, []float64{1.2, 1.2, 1.2}, sayChance},
-		{"more, but the head scatters", []float64{1, 1, 1}, []float64{0.9, 1.2, 1.6}, sayChance},
-		{"less", []float64{1, 1, 1}, []float64{0.5, 0.5, 0.5}, sayBetter},
+		{"a quarter more, and one outlier", []float64{0.98, 1, 1.01, 1.02, 1.03}, []float64{1.25, 1.25, 1.25, 1.25, 1.015}, sayRegression},
+		{"four percent more", []float64{1, 1, 1, 1.01}, []float64{1.04, 1.04, 1.04, 1.04}, sayWorse},
+		{"more, but the base scatters", []float64{0.8, 0.8, 1, 1.1, 1.1}, []float64{1.2, 1.2, 1.2, 1.2, 1.2}, sayChance},
+		{"more, but the head scatters", []float64{1, 1, 1, 1, 1}, []float64{1.1, 1.1, 1.2, 1.5, 1.6}, sayChance},
+		{"quartiles that are apart by chance", []float64{1, 1, 1, 9, 9}, []float64{20, 20, 20, 0, 0}, sayChance},
+		{"less", []float64{1, 1, 1, 1}, []float64{0.5, 0.5, 0.5, 0.5}, sayBetter},
 	} {
 		for _, v := range judge(runs(c.base, c.head), 5) {
 			want := map[string]string{"CPU-s per million": c.want, "peak MB": sayChance}[v.metric.name]
@@ -48,7 +52,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestJudgeThreshold(t *testing.T) {
-	lines := runs([]float64{1, 1, 1}, []float64{1.25, 1.25, 1.25})
+	lines := runs([]float64{1, 1, 1, 1}, []float64{1.25, 1.25, 1.25, 1.25})
 	for threshold, want := range map[float64]int{24: 1, 26: 0} {
 		if got := worse(judge(lines, threshold)); got != want {
 			t.Errorf("25 %% more at a threshold of %v %%: %d regressions, want %d", threshold, got, want)
@@ -63,7 +67,7 @@ func TestJudgeObjects(t *testing.T) {
 	}{
 		{0.001, 0.002, sayTrifle}, {0.001, 0.02, sayRegression}, {0, 0.5, sayRegression}, {0, 0, sayChance}, {1, 0.001, sayBetter},
 	} {
-		lines := runs([]float64{1, 1, 1}, []float64{1, 1, 1})
+		lines := runs([]float64{1, 1, 1, 1}, []float64{1, 1, 1, 1})
 		for i := range lines {
 			lines[i].Allocs = map[string]*float64{sideBase: &c.base, sideHead: &c.head}[lines[i].Side]
 		}
@@ -79,10 +83,45 @@ func TestJudgeObjects(t *testing.T) {
 	}
 }
 
+// TestChance compares with tables of the test, and with a count of all orders.
+func TestChance(t *testing.T) {
+	for _, c := range []struct {
+		base, head []float64
+		want       float64
+	}{
+		{[]float64{1, 2, 3, 4}, []float64{5, 6, 7, 8}, 2.0 / 70},
+		{[]float64{6, 7, 8, 9, 10}, []float64{1, 2, 3, 4, 5}, 2.0 / 252},
+		{[]float64{1, 2, 3, 4, 7}, []float64{5, 6, 8, 9, 10}, 8.0 / 252}, // two pairs out of order
+		{[]float64{1, 1, 1, 1}, []float64{1, 1, 1, 1}, 1},
+	} {
+		if got := chance(c.base, c.head); math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("%v, %v: %v, want %v", c.base, c.head, got, c.want)
+		}
+	}
+	want := make([]float64, 13)
+	for set := range 1 << 7 { // which of seven places three first values take
+		if bits.OnesCount(uint(set)) != 3 {
+			continue
+		}
+		pairs, firsts := 0, 0
+		for place := range 7 {
+			if set>>place&1 == 1 {
+				firsts++
+			} else {
+				pairs += firsts
+			}
+		}
+		want[pairs]++
+	}
+	if got := arrangements(3, 4); !slices.Equal(got, want) {
+		t.Errorf("3 and 4 values: %v, want %v", got, want)
+	}
+}
+
 func TestTable(t *testing.T) {
-	lines := runs([]float64{1, 2, 3}, []float64{5, 6, 7})
+	lines := runs([]float64{1, 2, 2, 3}, []float64{5, 6, 6, 7})
 	got := table(judge(lines, 5), lines)
-	for _, want := range []string{"base of-base", "head of-head", "2.000 (1.000 to 3.000)", "6.000 (5.000 to 7.000)", "+200.0%  " + sayRegression, "3 runs each"} {
+	for _, want := range []string{"base of-base", "head of-head", "2.000 (1.000 to 3.000)", "6.000 (5.000 to 7.000)", "+200.0%  " + sayRegression, "4 runs each"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the table lacks %q:\n%s", want, got)
 		}
@@ -115,7 +154,7 @@ func TestKeep(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	for _, args := range [][]string{nil, {"-base", "HEAD", "-runs", "2"}, {"-base", "HEAD", "-events", "0"}, {"-base", "HEAD", "-threshold", "-1"}, {"-base", "HEAD", "-w", "W9"}} {
+	for _, args := range [][]string{nil, {"-base", "HEAD", "-runs", "3"}, {"-base", "HEAD", "-events", "0"}, {"-base", "HEAD", "-threshold", "-1"}, {"-base", "HEAD", "-w", "W9"}} {
 		if _, err := guard(context.Background(), args); err == nil {
 			t.Errorf("%v is taken", args)
 		}

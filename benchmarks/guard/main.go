@@ -25,8 +25,9 @@ const (
 const (
 	sideBase = "base"
 	sideHead = "head"
-	// leastRuns is how many values have a spread that says something.
-	leastRuns = 3
+	// leastRuns is how many runs of each can say anything: of three and three that cost the same, one side is the dearer in
+	// all in one of ten cases.
+	leastRuns = 4
 )
 
 type options struct {
@@ -42,7 +43,7 @@ func flags() (*flag.FlagSet, *options) {
 	f.StringVar(&o.base, "base", "", "revision to compare with: a commit, branch or tag")
 	f.StringVar(&o.head, "head", "", "revision that is judged; default the working tree as it is")
 	f.StringVar(&o.workload, "w", "W2", "workload: W2 (keyed) or W4 (the same, re-keyed)")
-	f.IntVar(&o.runs, "runs", 5, "runs of each, at least 3")
+	f.IntVar(&o.runs, "runs", 5, "runs of each, at least 4")
 	f.Int64Var(&o.events, "events", 2_000_000, "events of the topic")
 	f.Float64Var(&o.threshold, "threshold", 5, "percent that are a regression if a change counts")
 	f.StringVar(&o.results, "results", "", "file to which a JSON line for each run is added")
@@ -53,10 +54,10 @@ func flags() (*flag.FlagSet, *options) {
 			"Run 0 warms up the servers and is not counted. The machine should do nothing else.\n\n"+
 			"  guard -base v1.0                        the working tree against a tag\n"+
 			"  guard -base HEAD~5 -head HEAD -w W4     two commits\n\n"+
-			"A change counts only if the medians are further apart than the larger of the two ranges between quartiles: less than\n"+
-			"that is chance. A change that counts and is more than the threshold for the worse is a regression. Objects are of no\n"+
-			fmt.Sprintf("consequence while both make fewer than %g for an event. ", leastObjects)+
-			"Exit status: 0 no regression, 1 a regression, 2 nothing was found out.\n\n")
+			"A change counts only if the medians are further apart than the larger of the two ranges between quartiles, and runs that\n"+
+			fmt.Sprintf("cost the same would be ordered so by chance in less than %g %% of cases (exact test of Mann and Whitney). A change that\n", 100*mostChance)+
+			"counts and is more than the threshold for the worse is a regression. Objects are of no consequence while both make\n"+
+			fmt.Sprintf("fewer than %g for an event. Exit status: 0 no regression, 1 a regression, 2 nothing was found out.\n\n", leastObjects))
 		f.PrintDefaults()
 	}
 	return f, o
@@ -67,7 +68,7 @@ func (o *options) check() error {
 	case o.base == "":
 		return errors.New("-base is missing: name the revision to compare with, such as -base HEAD~1")
 	case o.runs < leastRuns:
-		return fmt.Errorf("-runs %d: a spread takes at least %d runs", o.runs, leastRuns)
+		return fmt.Errorf("-runs %d: at least %d runs of each are needed to tell a change from chance", o.runs, leastRuns)
 	case o.events < 1:
 		return errors.New("-events must be at least 1")
 	case o.threshold < 0:

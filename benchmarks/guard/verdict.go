@@ -11,6 +11,9 @@ import (
 // leastObjects is how many objects for an event cost so little that more of them, below it, are no regression.
 const leastObjects = 0.01
 
+// mostChance is how likely runs that cost the same may be taken for different.
+const mostChance = 0.05
+
 // metric is one that is judged; less is better.
 type metric struct {
 	name   string
@@ -54,6 +57,9 @@ func judge(lines []line, threshold float64) (all []verdict) {
 		if base != nil && head != nil {
 			v.base, v.head = bed.Summarize(base), bed.Summarize(head)
 			v.percent, v.say = m.say(v.base, v.head, threshold)
+			if chance(base, head) > mostChance {
+				v.say = sayChance
+			}
 		}
 		all = append(all, v)
 	}
@@ -77,6 +83,58 @@ func (m *metric) say(base, head bed.Summary, threshold float64) (percent float64
 		return percent, sayRegression
 	}
 	return percent, sayWorse
+}
+
+// chance is how likely values of the same origin are ordered at least as much by their side as these are: the exact
+// two-sided test of Mann and Whitney (1947). The quartiles of a handful of values alone take one of seven comparisons of
+// equals for a change.
+func chance(base, head []float64) float64 {
+	u := 0.0 // pairs in which head is the larger one
+	for _, b := range base {
+		for _, h := range head {
+			switch {
+			case h > b:
+				u++
+			case h == b:
+				u += 0.5
+			}
+		}
+	}
+	pairs := len(base) * len(head)
+	u = min(u, float64(pairs)-u)
+	var below, all float64
+	for k, n := range arrangements(len(base), len(head)) {
+		all += n
+		if float64(k) <= u {
+			below += n
+		}
+	}
+	return min(2*below/all, 1)
+}
+
+// arrangements tells for each number of pairs in how many orders of n and m different values so many have the second one
+// the larger.
+func arrangements(n, m int) []float64 {
+	pairs := n * m
+	counts := make([][]float64, m+1) // for each number of second values, with the first ones added one by one
+	for j := range counts {
+		counts[j] = make([]float64, pairs+1)
+		counts[j][0] = 1
+	}
+	for range n {
+		for j := 1; j <= m; j++ {
+			// The smallest value is a second one, above none, or a first one, below all j second ones.
+			next := make([]float64, pairs+1)
+			for k := range next {
+				next[k] = counts[j-1][k]
+				if k >= j {
+					next[k] += counts[j][k-j]
+				}
+			}
+			counts[j] = next
+		}
+	}
+	return counts[m]
 }
 
 // values are those of all runs of a side, nil if one of them has none.
