@@ -57,14 +57,15 @@ func engines() []engine {
 	// Not W6: Bytewax has no timers in event time, so it cannot judge a window in which nothing came.
 	most := []string{"W1", "W2", "W3", "W4", "W5"}
 	all := append(slices.Clone(most), "W6")
+	kept := append(slices.Clone(all), "W8")
 	return []engine{
 		{
-			name: "flink", job: jobFlink, state: "hashmap", works: all, settings: flinkSettings,
-			start: startFlink, look: lookAtEnd, collect: collectTopic, follow: followTopic,
+			name: "flink", job: jobFlink, state: "hashmap", works: kept, settings: flinkSettings,
+			start: startFlink, look: lookAtFlink, collect: collectTopic, follow: followTopic,
 		},
 		{
-			name: "flink-rocksdb", job: jobFlink, state: "rocksdb", works: all, settings: flinkSettings,
-			start: startFlink, look: lookAtEnd, collect: collectTopic, follow: followTopic,
+			name: "flink-rocksdb", job: jobFlink, state: "rocksdb", works: kept, settings: flinkSettings,
+			start: startFlink, look: lookAtFlink, collect: collectTopic, follow: followTopic,
 		},
 		{
 			name: "kstreams", job: jobStreams, state: "rocksdb", works: all, mixes: true, settings: streamsSettings,
@@ -80,7 +81,7 @@ func engines() []engine {
 			start: startBytewax, look: lookAtEnd, collect: collectFiles, follow: followFiles,
 		},
 		{
-			name: "tidewatch", job: jobProduct, state: "redis", works: all, settings: productSettings,
+			name: "tidewatch", job: jobProduct, state: "redis", works: kept, settings: productSettings,
 			start: startProduct, look: lookAtProduct, collect: collectProduct, follow: followProduct,
 		},
 		{
@@ -101,6 +102,13 @@ func (t *trial) settings() string {
 		state = "output in PostgreSQL"
 	case t.e.job == jobProduct && !t.toRedis():
 		state = "output to Kafka in transactions"
+	}
+	if t.w.kills {
+		archive := "no archive"
+		if t.e.job == jobProduct {
+			archive = "raw archive in Parquet"
+		}
+		state += fmt.Sprintf(", %s, killed every %s", archive, t.o.killEvery)
 	}
 	switch t.e.job {
 	case jobFlink:
@@ -146,8 +154,20 @@ func startFlink(_ context.Context, t *trial) (*group, error) {
 	if t.e.state == "rocksdb" {
 		managed = "512m"
 	}
-	args := append(t.javaArguments("FlinkJob", opens...), "managed="+managed, "bounded="+strconv.FormatBool(!t.live))
+	args := append(t.javaArguments("FlinkJob", opens...), "managed="+managed, "bounded="+strconv.FormatBool(t.ends()), "restore="+t.newestCheckpoint())
 	return launch(t.dir, t.log(), program{args: args})
+}
+
+// newestCheckpoint is the folder of the last one that Flink has completed; "" if there is none.
+func (t *trial) newestCheckpoint() (newest string) {
+	var last time.Time
+	done, _ := filepath.Glob(filepath.Join(t.dir, "checkpoints/*/chk-*/_metadata")) // the pattern is well-formed
+	for _, path := range done {
+		if info, err := os.Stat(path); err == nil && info.ModTime().After(last) {
+			newest, last = filepath.Dir(path), info.ModTime()
+		}
+	}
+	return newest
 }
 
 func startStreams(_ context.Context, t *trial) (*group, error) {

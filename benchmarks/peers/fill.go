@@ -38,6 +38,7 @@ type input struct {
 	topic, file string
 	events      int64 // closing ones included
 	from, to    time.Time
+	closed      int64 // start of the last window that closing events close, in milliseconds
 }
 
 // filler writes events to the topic and to the file.
@@ -80,6 +81,7 @@ func (l *lab) fill(ctx context.Context, w *workload) (*input, error) {
 	f := &filler{l: l, in: in, w: w, file: bufio.NewWriterSize(file, 1<<20)}
 	progress("filling topic %s with %d events", in.topic, in.events)
 	f.all(ctx, gen)
+	in.closed = int64(f.last.Add((closingSteps-1)*closingStep).Floor(10*time.Second)) / int64(time.Millisecond)
 	err = errors.Join(f.file.Flush(), l.client.Flush(ctx))
 	if failed := f.failed.Load(); failed != nil {
 		err = errors.Join(err, *failed)

@@ -25,6 +25,8 @@ type group struct {
 	errs  []error        // of those that have ended
 	live  int
 	log   string
+	past  float64 // CPU seconds of those that were killed
+	kills int
 }
 
 // launch starts programs that die with this process. What they say goes to one file.
@@ -106,8 +108,23 @@ func (g *group) stop(sig syscall.Signal) error {
 	return nil
 }
 
-// cpu is the CPU time of all of them, after their end.
+// again kills all of them, and puts those in their place that start makes.
+func (g *group) again(start func() (*group, error)) error {
+	if err := g.stop(syscall.SIGKILL); err != nil {
+		return err
+	}
+	next, err := start()
+	if err != nil {
+		return err
+	}
+	next.past, next.kills = g.cpu(), g.kills+1
+	*g = *next
+	return nil
+}
+
+// cpu is the CPU time of all of them, after their end, and of those that were killed before.
 func (g *group) cpu() (seconds float64) {
+	seconds = g.past
 	for _, c := range g.cmds {
 		if c.ProcessState != nil {
 			seconds += (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds()

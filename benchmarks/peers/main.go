@@ -37,7 +37,7 @@ type options struct {
 	workloads, engines           string
 	events                       int64
 	runs, rate, windows, hosts   int
-	checkpoint, limit            time.Duration
+	checkpoint, limit, killEvery time.Duration
 	binary, dir, results, tables string
 }
 
@@ -53,6 +53,7 @@ func flags() (*flag.FlagSet, *options) {
 	f.IntVar(&o.rate, "rate", 0, "measure latency instead, at so many events a second, for the workloads with windows")
 	f.IntVar(&o.windows, "windows", 6, "windows of ten seconds whose latency is judged, after two that warm up")
 	f.DurationVar(&o.checkpoint, "checkpoint", 10*time.Second, "interval of checkpoints and commits, of all engines")
+	f.DurationVar(&o.killEvery, "kill-every", 20*time.Second, "of W8: an engine that has lived so long is killed (SIGKILL) and started again, until it has read everything")
 	f.DurationVar(&o.limit, "limit", 40*time.Minute, "an engine that takes longer has failed")
 	f.StringVar(&o.binary, "binary", "bin/tidewatch", "the product")
 	f.StringVar(&o.dir, "dir", "", "folder for files and logs; default a temporary one, removed when all is equal")
@@ -142,6 +143,8 @@ func (o *options) check(works []workload) error {
 		return errors.New("-events, -runs and -windows must be at least 1, -rate and -hosts at least 0")
 	case o.checkpoint < 100*time.Millisecond:
 		return errors.New("-checkpoint must be at least 100ms")
+	case o.killEvery < time.Second:
+		return errors.New("-kill-every must be at least 1s")
 	case o.rate > 0 && o.rate < latencyHosts:
 		return fmt.Errorf("-rate %d: each of %d hosts has to be heard of in each window, give at least that many a second", o.rate, latencyHosts)
 	}

@@ -84,18 +84,19 @@ func usageOf(roots []int) (sum usage) {
 
 // meter watches the processes of an engine while they run.
 type meter struct {
-	pids []int
 	stop chan struct{}
 	wg   sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
+		lives         [][]int // processes; after the first those that took the place of killed ones
 		peak, written map[int]int64
 	}
 }
 
 func watch(pids []int) *meter {
-	m := &meter{pids: pids, stop: make(chan struct{})}
+	m := &meter{stop: make(chan struct{})}
+	m.mu.lives = [][]int{pids}
 	m.mu.peak, m.mu.written = map[int]int64{}, map[int]int64{}
 	m.wg.Go(func() {
 		for {
@@ -113,21 +114,33 @@ func watch(pids []int) *meter {
 func (m *meter) look() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, pid := range m.pids {
+	for _, pid := range m.mu.lives[len(m.mu.lives)-1] {
 		m.mu.peak[pid] = max(m.mu.peak[pid], parseField(proc(pid, "status"), "VmHWM"))
 		m.mu.written[pid] = max(m.mu.written[pid], parseField(proc(pid, "io"), "write_bytes"))
 	}
 }
 
-// end answers the highest resident memory of each process, added up, and what they have written, in megabytes.
+// again watches other processes, in place of those that were killed.
+func (m *meter) again(pids []int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.lives = append(m.mu.lives, pids)
+}
+
+// end answers the highest resident memory of each process, added up, and what they have written, in megabytes. Of several lives
+// the largest memory counts, and all that was written.
 func (m *meter) end() (peak, written float64) {
 	close(m.stop)
 	m.wg.Wait()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, pid := range m.pids {
-		peak += float64(m.mu.peak[pid]) / 1024
-		written += float64(m.mu.written[pid]) / (1 << 20)
+	for _, life := range m.mu.lives {
+		sum := 0.0
+		for _, pid := range life {
+			sum += float64(m.mu.peak[pid]) / 1024
+			written += float64(m.mu.written[pid]) / (1 << 20)
+		}
+		peak = max(peak, sum)
 	}
 	return peak, written
 }

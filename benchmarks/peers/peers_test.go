@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tidewatch/tidewatch/benchmarks/oracle"
 	"github.com/tidewatch/tidewatch/internal/testservers"
@@ -42,6 +44,67 @@ func TestUsage(t *testing.T) {
 	}
 	if got := usageOf([]int{math.MaxInt32}); got != (usage{}) {
 		t.Errorf("a process that is not there has used %+v", got)
+	}
+}
+
+// TestAgain holds what is counted of killed processes to all of their lives.
+func TestAgain(t *testing.T) {
+	dir := t.TempDir()
+	start := func() (*group, error) {
+		return launch(dir, filepath.Join(dir, "log"), program{args: []string{"sh", "-c", "while :; do :; done"}})
+	}
+	g, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lives [3]float64
+	for i := range lives {
+		for g.cpuNow() < 0.03 { // the loop works until the kernel has noticed
+			if _, err := g.poll(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i == len(lives)-1 {
+			break
+		}
+		if err := g.again(start); err != nil {
+			t.Fatal(err)
+		}
+		if lives[i] = g.past; g.kills != i+1 || g.live != 1 {
+			t.Errorf("%d kills, %d live after kill %d", g.kills, g.live, i+1)
+		}
+	}
+	if err := g.stop(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if lives[0] < 0.02 || lives[1] < lives[0]+0.02 || g.cpu() < lives[1]+0.02 {
+		t.Errorf("CPU seconds after each life: %v, then %v", lives[:2], g.cpu())
+	}
+}
+
+func TestNewestCheckpoint(t *testing.T) {
+	tr := &trial{dir: t.TempDir()}
+	if got := tr.newestCheckpoint(); got != "" {
+		t.Errorf("without any it is %q", got)
+	}
+	now := time.Now()
+	for age, name := range []string{"b/chk-7", "a/chk-12", "b/chk-6"} {
+		path := filepath.Join(tr.dir, "checkpoints", name, "_metadata")
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, now, now.Add(-time.Duration(age)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(tr.dir, "checkpoints/b/chk-8"), 0o700); err != nil { // not complete
+		t.Fatal(err)
+	}
+	if got := tr.newestCheckpoint(); !strings.HasSuffix(got, "b/chk-7") {
+		t.Errorf("it is %q", got)
 	}
 }
 

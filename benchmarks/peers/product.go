@@ -37,8 +37,11 @@ func (t *trial) pipeline() (string, error) {
 
 func (t *trial) pipelineName() string { return strings.ToLower(t.w.name) }
 
-// startProduct starts a worker on a database of its own.
+// startProduct starts a worker on a database of its own, or again on that one.
 func startProduct(ctx context.Context, t *trial) (*group, error) {
+	if t.cluster != nil {
+		return t.launchProduct(t.cluster.Workers[0])
+	}
 	text, err := t.pipeline()
 	if err != nil {
 		return nil, err
@@ -53,7 +56,10 @@ func startProduct(ctx context.Context, t *trial) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := t.cluster.NewWorker(ctx, t.name) // which is started like every engine, not by the cluster
+	return t.launchProduct(t.cluster.NewWorker(ctx, t.name)) // which is started like every engine, not by the cluster
+}
+
+func (t *trial) launchProduct(w *bed.Worker) (*group, error) {
 	return launch(t.dir, t.log(), program{
 		args: []string{t.product, "serve", "-c", t.cluster.Config, "--worker-id", t.name},
 		env:  []string{"TIDEWATCH_HTTP__LISTEN=" + w.HTTP, "TIDEWATCH_HTTP__ADMIN=" + w.Admin},
@@ -68,7 +74,11 @@ func lookAtProduct(ctx context.Context, t *trial) (sight, error) {
 	}
 	var wanted []bed.Want
 	for _, s := range t.w.stages {
-		wanted = append(wanted, bed.Want{Pipeline: t.pipelineName(), Stage: s.Stage, Tasks: s.Tasks})
+		pipeline := t.pipelineName()
+		if s.Pipeline == archiveOf {
+			pipeline = archiveOf + t.in.topic
+		}
+		wanted = append(wanted, bed.Want{Pipeline: pipeline, Stage: s.Stage, Tasks: s.Tasks})
 	}
 	var read int64
 	var seen strings.Builder

@@ -33,6 +33,7 @@ type line struct {
 	Expected       int64   `json:"expected_rows"`
 	Rows           int64   `json:"rows"`
 	Equal          int64   `json:"equal_rows"`
+	Kills          int     `json:"kills,omitempty"`
 	Error          float64 `json:"rms_error,omitempty"` // of counts that are estimates, as a share
 	// In the mode latency.
 	P50 float64 `json:"p50_ms,omitempty"`
@@ -177,6 +178,9 @@ func notes(b *strings.Builder, lines []line) {
 	}
 	for _, l := range lines {
 		say("- %s: %s.\n", l.Engine, l.Settings)
+		if l.Kills > 0 {
+			say("- %s: killed and started again %d times; CPU and bytes are those of all its lives.\n", l.Engine, l.Kills)
+		}
 		if l.Error > 0 {
 			say("- %s: counts beyond %d are estimates, off by %.2f %% at root mean square.\n", l.Engine, distinctExact, 100*l.Error)
 		}

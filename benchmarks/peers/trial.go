@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,7 @@ type trial struct {
 	oracle  *oracle.Oracle
 	live    bool // a producer is at work: latency is measured
 	cluster *bed.Cluster
+	closing *closing  // nil where nobody follows the output
 	alerts  *pgx.Conn // to its database, where alerts are the output
 }
 
@@ -96,7 +98,9 @@ func (t *trial) drain(ctx context.Context) (out *line, err error) {
 		return nil, err
 	}
 	m := watch(g.pids())
-	finished, err := t.await(ctx, g, began)
+	looking, stop := context.WithCancel(ctx)
+	defer stop()
+	finished, err := t.await(looking, g, m, began)
 	peak, written := m.end()
 	err = errors.Join(err, g.stop(syscall.SIGTERM))
 	servers := usageOf(t.serverPIDs()).minus(before)
@@ -105,11 +109,17 @@ func (t *trial) drain(ctx context.Context) (out *line, err error) {
 	}
 	million, wall := float64(t.in.events)/1e6, finished.Sub(began).Seconds()
 	out = &line{
-		Mode: modeDrain, Events: t.in.events, Hosts: t.o.hosts, CPU: round(g.cpu()/million, 3), ServersCPU: round(servers.cpu/million, 3),
+		Mode: modeDrain, Events: t.in.events, Hosts: t.o.hosts, Kills: g.kills, CPU: round(g.cpu()/million, 3), ServersCPU: round(servers.cpu/million, 3),
 		PerSecond: math.Round(float64(t.in.events) / wall), Wall: round(wall, 1), RSS: math.Round(peak), Written: math.Round(written),
 		ServersWritten: math.Round(float64(servers.written) / (1 << 20)),
 	}
-	return out, t.compare(ctx, out)
+	if err := t.compare(ctx, out); err != nil {
+		return out, err
+	}
+	if t.w.kills && g.kills == 0 {
+		return out, errors.New("it was never killed: give more -events, or a shorter -kill-every")
+	}
+	return out, nil
 }
 
 func round(x float64, digits int) float64 {
@@ -117,8 +127,32 @@ func round(x float64, digits int) float64 {
 	return math.Round(x*p) / p
 }
 
+// done reports whether the engine has done its work.
+func (s sight) done(ended, calm bool) (bool, error) {
+	switch {
+	case ended && s.progress == "":
+		return true, nil
+	case ended:
+		return false, errors.New("the engine has ended before it had read everything")
+	}
+	return s.ready && s.progress != "" && calm, nil
+}
+
+// killIfDue kills the engine, and starts it again, when it has lived for as long as it may. It is left alone once it has read everything.
+// The answer is since when it lives.
+func (t *trial) killIfDue(ctx context.Context, g *group, m *meter, now sight, born time.Time) (time.Time, error) {
+	if !t.w.kills || now.ready || time.Since(born) < t.o.killEvery {
+		return born, nil
+	}
+	err := g.again(func() (*group, error) { return t.e.start(ctx, t) })
+	m.again(g.pids())
+	progress("%s was killed, and started again", t.name)
+	return time.Now(), err
+}
+
 // await waits until the engine has read everything and its output has come to rest, and answers since when.
-func (t *trial) await(ctx context.Context, g *group, began time.Time) (since time.Time, err error) {
+func (t *trial) await(ctx context.Context, g *group, m *meter, began time.Time) (since time.Time, err error) {
+	born := began
 	calm := t.o.checkpoint + 2*time.Second // what leaves with a commit has left then
 	last, answered := "", began
 	for since = began; time.Since(began) < t.o.limit; {
@@ -141,13 +175,11 @@ func (t *trial) await(ctx context.Context, g *group, began time.Time) (since tim
 		if seen := now.progress + output; seen != last {
 			last, since = seen, time.Now()
 		}
-		switch {
-		case ended && now.progress == "":
-			return since, nil
-		case ended:
-			return since, errors.New("the engine has ended before it had read everything")
-		case now.ready && now.progress != "" && time.Since(since) > calm:
-			return since, nil
+		if done, err := now.done(ended, time.Since(since) > calm); done || err != nil {
+			return since, err
+		}
+		if born, err = t.killIfDue(ctx, g, m, now, born); err != nil {
+			return since, err
 		}
 		if err := sleep(ctx, 250*time.Millisecond); err != nil {
 			return since, err
@@ -182,6 +214,38 @@ func (t *trial) outputSize(ctx context.Context) (string, error) {
 
 // lookAtEnd is for engines that end by themselves when the topic does.
 func lookAtEnd(context.Context, *trial) (sight, error) { return sight{}, nil }
+
+// ends reports whether Flink ends at the end of the topic. Once restored, the source of this connector would never find that end, so
+// then the harness finds it.
+func (t *trial) ends() bool { return !t.live && !t.w.kills }
+
+func lookAtFlink(ctx context.Context, t *trial) (sight, error) {
+	if t.ends() {
+		return sight{}, nil
+	}
+	if t.closing == nil {
+		t.closing = &closing{failed: make(chan error, 1)}
+		go func() {
+			t.closing.failed <- t.e.follow(ctx, t, func(r windowRow) {
+				if r.Start >= t.in.closed && strings.HasPrefix(r.Host, closingHost) {
+					t.closing.seen.Store(true)
+				}
+			})
+		}()
+	}
+	select {
+	case err := <-t.closing.failed:
+		return sight{}, fmt.Errorf("follow the output: %w", errors.Join(err, ctx.Err()))
+	default:
+		return sight{ready: t.closing.seen.Load(), progress: "runs"}, nil
+	}
+}
+
+// closing is whether the output has the row of the last window that closes.
+type closing struct {
+	seen   atomic.Bool
+	failed chan error
+}
 
 // lookAtGroup is for engines that commit offsets to Kafka, for the topic and for what they write on the way.
 func lookAtGroup(ctx context.Context, t *trial) (sight, error) {

@@ -34,6 +34,7 @@ type workload struct {
 	// alerts are the output: changes of their state, which Tidewatch keeps in PostgreSQL. The watermark stays behind even the latest
 	// events, since what is judged is not revised: else it would depend on when an engine looks.
 	alerts bool
+	kills  bool // the engine is killed again and again
 	redis  bool // Tidewatch keeps the output in Redis; else it goes to a topic, in transactions
 	stages []bed.Want
 	heapMB int // of Java engines
@@ -57,6 +58,9 @@ const (
 	distinctRow = 5
 	distinctAll = 1.5
 )
+
+// archiveOf begins the name of the pipeline that archives a topic; the topic follows.
+const archiveOf = "archive."
 
 // workloads is the table of all there are.
 func workloads() []workload {
@@ -100,6 +104,12 @@ func workloads() []workload {
 			scenario: "hosts", hosts: 33_334, perSecond: 20_000, alerts: true,
 			columns: []string{"time BIGINT", "rule VARCHAR", "host VARCHAR", "name VARCHAR", "state VARCHAR"}, subject: "host",
 			expected: transitionsSQL(), stages: []bed.Want{{Stage: "main", Tasks: partitions}}, heapMB: 2048,
+		},
+		{
+			name: "W8", about: "the same as W2, killed every -kill-every; ours also archives every event to Parquet", kills: true,
+			columns: windowColumns, key: windowKey, subject: "host", expected: windowExpected, ours: windowOurs,
+			output: "rollup", redis: true, heapMB: 2048,
+			stages: []bed.Want{{Stage: "main", Tasks: partitions}, {Pipeline: archiveOf, Stage: "archive", Tasks: partitions}},
 		},
 	}
 }

@@ -50,7 +50,7 @@ public final class FlinkJob {
         String workload = args.text("workload");
         DataStream<Tuple2<byte[], byte[]>> rows = switch (workload) {
             case "W1" -> job.filter();
-            case "W2", "W4" -> job.window();
+            case "W2", "W4", "W8" -> job.window();
             case "W3" -> job.distinct();
             case "W5" -> job.dedupe();
             case "W6" -> job.alert();
@@ -68,6 +68,11 @@ public final class FlinkJob {
         c.setString("execution.checkpointing.storage", "filesystem");
         c.setString("execution.checkpointing.dir", "file://" + dir + "/checkpoints");
         c.setString("execution.checkpointing.incremental", "true");
+        c.setString("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION");
+        if (!args.text("restore").isEmpty()) {
+            c.setString("execution.state-recovery.path", "file://" + args.text("restore"));
+            c.setString("execution.state-recovery.claim-mode", "CLAIM");
+        }
         c.setString("state.backend.type", args.text("state"));
         c.setString("state.backend.rocksdb.localdir", dir + "/rocksdb");
         c.setString("pipeline.object-reuse", "true");
