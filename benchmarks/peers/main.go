@@ -145,6 +145,8 @@ func (o *options) check(works []workload) error {
 		return errors.New("-checkpoint must be at least 100ms")
 	case o.killEvery < time.Second:
 		return errors.New("-kill-every must be at least 1s")
+	case o.rate > 0 && o.hosts > 0:
+		return fmt.Errorf("-hosts is for drains: with -rate there are always %d", latencyHosts)
 	case o.rate > 0 && o.rate < latencyHosts:
 		return fmt.Errorf("-rate %d: each of %d hosts has to be heard of in each window, give at least that many a second", o.rate, latencyHosts)
 	}
