@@ -293,7 +293,7 @@ func (v *versions) begin(ctx context.Context, one *runningVersion) error {
 }
 
 // finish does what is due where one version follows another: when both have passed the cut, the alerts that the next one has
-// not taken on end; when the records have passed all windows of the old one, it ends.
+// not taken on end; when the records have passed all windows of the old one, and all that it has staged is revealed, it ends.
 func (v *versions) finish(ctx context.Context, rows []postgres.Version) error {
 	var errs []error
 	for i := 1; i < len(rows); i++ {
@@ -311,12 +311,12 @@ func (v *versions) finishOne(ctx context.Context, old, next *runningVersion) err
 		return err
 	}
 	cut := next.row.Since
-	oldMark, oldDone, err := v.progress(ctx, old.plan)
+	before, err := v.progress(ctx, old.plan)
 	if err != nil {
 		return err
 	}
-	nextMark, _, err := v.progress(ctx, next.plan)
-	if err != nil || min(oldMark, nextMark) < cut {
+	after, err := v.progress(ctx, next.plan)
+	if err != nil || min(before.mark, after.mark) < cut {
 		return err
 	}
 	_, name, _ := strings.Cut(old.row.Instance, "@")
@@ -327,38 +327,52 @@ func (v *versions) finishOne(ctx context.Context, old, next *runningVersion) err
 	if n > 0 {
 		v.w.log.Info("alerts of the version before have ended", "instance", old.row.Instance, "alerts", n)
 	}
-	if oldDone < cut.Add(f.Done) {
+	if before.records < cut.Add(f.Done) || before.staged {
 		return nil
 	}
 	return v.w.db.Versions().End(ctx, old.row.Instance)
 }
 
-// progress is how far all tasks of the plan have claimed: the last stage's marks, and all records' marks. A task that has
-// read nothing holds nothing back.
-func (v *versions) progress(ctx context.Context, p *engine.Plan) (mark, records stream.Time, err error) {
+// claimed is how far all tasks of a plan have claimed.
+type claimed struct {
+	mark    stream.Time // of the last stage
+	records stream.Time // of all stages, by records; a task that has read nothing holds nothing back
+	staged  bool        // a row still names files or records of an output that are staged: whoever owns the task reveals them
+}
+
+func (v *versions) progress(ctx context.Context, p *engine.Plan) (claimed, error) {
 	stages, bodies, err := v.w.db.Claims().Records(ctx, p.Instance)
 	if err != nil {
-		return 0, 0, err
+		return claimed{}, err
 	}
-	mark, records = stream.MaxTime, stream.MaxTime
+	return claimedBy(p, stages, bodies)
+}
+
+// claimedBy reads the records of rows, each of a stage.
+func claimedBy(p *engine.Plan, stages []string, bodies [][]byte) (claimed, error) {
+	if len(bodies) == 0 {
+		return claimed{mark: stream.NoTime, records: stream.NoTime}, nil
+	}
+	all := claimed{mark: stream.MaxTime, records: stream.MaxTime}
 	for i, body := range bodies {
 		rec := stream.Record{Mark: stream.NoTime, RecordMark: stream.NoTime}
 		if len(body) > 0 {
 			if err := json.Unmarshal(body, &rec); err != nil {
-				return 0, 0, fmt.Errorf("read record of %s: %w", p.Instance, err)
+				return claimed{}, fmt.Errorf("read record of %s: %w", p.Instance, err)
 			}
 		}
 		if stages[i] == p.Stages[len(p.Stages)-1].Name {
-			mark = min(mark, rec.Mark)
+			all.mark = min(all.mark, rec.Mark)
 		}
 		if rec.At.Offset > rec.First {
-			records = min(records, rec.RecordMark)
+			all.records = min(all.records, rec.RecordMark)
 		}
+		all.staged = all.staged || slices.ContainsFunc(rec.Staged, func(s stream.Staged) bool {
+			kind, _, _ := strings.Cut(s.Sink, ".")
+			return kind == string(pipelines.ParquetSink) || kind == string(pipelines.KafkaSink)
+		})
 	}
-	if len(bodies) == 0 {
-		mark, records = stream.NoTime, stream.NoTime
-	}
-	return mark, records, nil
+	return all, nil
 }
 
 // Apply implements serve.Applier.
