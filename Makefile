@@ -93,7 +93,7 @@ HISTORIES ?= 100000
 
 .PHONY: metamorphic
 metamorphic: ## random histories of everything that may happen to workers, against a calm run: HISTORIES=; go on after SEED=
-	$(GO) test -run 'TestMetamorphic$$' -v -histories $(HISTORIES) -seed $(SEED) -timeout 12h ./engine
+	$(GO) test ./engine -run 'TestMetamorphic$$' -v -timeout 12h -histories $(HISTORIES) -seed $(SEED)
 
 .PHONY: metamorphic-mutants
 metamorphic-mutants: ## plant bugs in the engine, and see each caught by random histories or the shipped pipelines: HISTORIES= RESULTS=

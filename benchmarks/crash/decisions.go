@@ -38,7 +38,8 @@ func (s spans) touches(t *truth, host string, at int64) bool {
 
 // undecided lists what more than the log decides, by pipeline. An idle tick closes windows at a time of its own; it is claimed, so
 // the audit knows it. Partitions that are new may bring events of windows that were decided without them, and when they count is
-// decided by who looks first. Of a key that moves, each partition judges what it has.
+// decided by who looks first. Of a key that moves, each partition judges what it has. A new version of a pipeline goes on with the alerts
+// of the snapshot that it begins with, and does not know what became of them between that and the cut until its first window is judged.
 func (r *run) undecided(truths map[string]*truth, history []*version) map[string]spans {
 	open := map[string]spans{}
 	for _, h := range history {
@@ -54,6 +55,9 @@ func (r *run) undecided(truths map[string]*truth, history []*version) map[string
 			}
 		}
 		open[pipeline] = append(open[pipeline], [2]int64{mark, k.Mark / 1_000_000})
+	}
+	if cut := cutOf(history); cut > 0 {
+		open["plain"] = append(open["plain"], [2]int64{cut - 1, cut + windowSize})
 	}
 	for c := range truths["keyed"].split {
 		open["keyed"] = append(open["keyed"], [2]int64{c.start, c.start + windowSize})
