@@ -2,6 +2,7 @@ package bed
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Progress tells on standard error what is going on.
@@ -73,6 +77,42 @@ func Commit(ctx context.Context, revision string) (string, error) {
 		return "", fmt.Errorf("find commit %q: %s", revision, strings.TrimSpace(string(failed.Stderr)))
 	}
 	return strings.TrimSpace(string(out)), err
+}
+
+// AppendLine adds a value to a file, as a line of JSON.
+func AppendLine(name string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(file, "%s\n", text)
+	return errors.Join(err, file.Close())
+}
+
+// DeleteTopics deletes topics that the product has made for pipelines, those that all workers share aside, and others that are chosen.
+func DeleteTopics(ctx context.Context, client *kgo.Client, chosen func(topic string) bool) error {
+	admin := kadm.NewClient(client)
+	topics, err := admin.ListTopics(ctx)
+	if err != nil {
+		return fmt.Errorf("list topics: %w", err)
+	}
+	var own []string
+	for _, t := range topics.Names() {
+		if strings.HasPrefix(t, "tidewatch.") && t != "tidewatch.commands" && t != "tidewatch.dead-letters" || chosen(t) {
+			own = append(own, t)
+		}
+	}
+	if len(own) == 0 {
+		return nil
+	}
+	if _, err := admin.DeleteTopics(ctx, own...); err != nil {
+		return fmt.Errorf("delete topics: %w", err)
+	}
+	return nil
 }
 
 // Quantile is the value below which the share q of sorted values lies, between two of them in proportion.

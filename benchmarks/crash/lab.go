@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidewatch/tidewatch/benchmarks/bed"
@@ -154,18 +153,7 @@ func (r *run) leave(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	admin := kadm.NewClient(client)
-	topics, err := admin.ListTopics(ctx)
-	if err != nil {
-		return fmt.Errorf("list topics: %w", err)
-	}
-	var own []string
-	for _, t := range topics.Names() {
-		if strings.HasPrefix(t, "tidewatch.") && t != "tidewatch.commands" && t != deadLetters || strings.HasSuffix(t, "-"+r.name) {
-			own = append(own, t)
-		}
-	}
-	_, err = admin.DeleteTopics(ctx, own...)
+	err = bed.DeleteTopics(ctx, client, func(topic string) bool { return strings.HasSuffix(topic, "-"+r.name) })
 	return errors.Join(err, r.lab.Postgres.DropDatabase(ctx, r.name), os.RemoveAll(r.objects()))
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 	"github.com/tidewatch/tidewatch/benchmarks/drain"
 )
 
@@ -155,7 +156,7 @@ func TestDraw(t *testing.T) {
 	for run, cpu := range []float64{3, 1, 2} {
 		for _, x := range []int64{4, 1} {
 			l := &line{Curve: "partitions", X: x, Run: run, Events: 10_000_000, Costs: drain.Costs{CPU: cpu * float64(x)}, Machine: "2 x <cpu>", Commit: "abc"}
-			if err := keep(o.results, l); err != nil {
+			if err := bed.AppendLine(o.results, l); err != nil {
 				t.Fatal(err)
 			}
 		}

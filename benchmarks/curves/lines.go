@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -23,20 +22,6 @@ type line struct {
 	drain.Costs
 	Machine string `json:"machine"`
 	Commit  string `json:"commit"`
-}
-
-// keep adds a line to the file.
-func keep(name string, l *line) error {
-	text, err := json.Marshal(l)
-	if err != nil {
-		return err
-	}
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(file, "%s\n", text)
-	return errors.Join(err, file.Close())
 }
 
 func readLines(name string) (all []line, err error) {

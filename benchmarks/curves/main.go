@@ -162,7 +162,7 @@ func (b *bench) turns(ctx context.Context, c *curve, group []point) error {
 			if err != nil {
 				return err
 			}
-			if err := keep(b.results, l); err != nil {
+			if err := bed.AppendLine(b.results, l); err != nil {
 				return err
 			}
 		}

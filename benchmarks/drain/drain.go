@@ -9,12 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/tidewatch/tidewatch/benchmarks/bed"
 )
@@ -175,21 +173,8 @@ func (j *Job) clean(ctx context.Context, s *bed.Servers) error {
 		return err
 	}
 	defer client.Close()
-	admin := kadm.NewClient(client)
-	topics, err := admin.ListTopics(ctx)
-	if err != nil {
-		return fmt.Errorf("list topics: %w", err)
-	}
-	var own []string
-	for _, t := range topics.Names() {
-		if strings.HasPrefix(t, "tidewatch.") && t != "tidewatch.commands" && t != "tidewatch.dead-letters" {
-			own = append(own, t)
-		}
-	}
-	if len(own) > 0 {
-		if _, err := admin.DeleteTopics(ctx, own...); err != nil {
-			return fmt.Errorf("delete topics: %w", err)
-		}
+	if err := bed.DeleteTopics(ctx, client, func(string) bool { return false }); err != nil {
+		return err
 	}
 	objects := filepath.Join(s.S3.Folder(), "objects", s.Bucket.Bucket, j.Name)
 	return errors.Join(s.Postgres.DropDatabase(ctx, j.Name), os.RemoveAll(objects), os.RemoveAll(filepath.Join(j.Dir, j.Name)))

@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -214,14 +213,5 @@ func keep(name string, l *line) error {
 	if name == "" {
 		return nil
 	}
-	text, err := json.Marshal(l)
-	if err != nil {
-		return err
-	}
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(file, "%s\n", text)
-	return errors.Join(err, file.Close())
+	return bed.AppendLine(name, l)
 }

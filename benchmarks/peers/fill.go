@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 	"github.com/tidewatch/tidewatch/sources/generate"
 	"github.com/tidewatch/tidewatch/stream"
 )
@@ -79,7 +80,7 @@ func (l *lab) fill(ctx context.Context, w *workload) (*input, error) {
 	}
 	defer file.Close()
 	f := &filler{l: l, in: in, w: w, file: bufio.NewWriterSize(file, 1<<20)}
-	progress("filling topic %s with %d events", in.topic, in.events)
+	bed.Progress("filling topic %s with %d events", in.topic, in.events)
 	f.all(ctx, gen)
 	in.closed = int64(f.last.Add((closingSteps-1)*closingStep).Floor(10*time.Second)) / int64(time.Millisecond)
 	err = errors.Join(f.file.Flush(), l.client.Flush(ctx))

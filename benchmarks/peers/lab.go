@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -38,7 +37,10 @@ type lab struct {
 
 // openLab gets what the engines need, and starts the servers.
 func openLab(ctx context.Context, o *options, chosen []engine) (l *lab, err error) {
-	l = &lab{o: o, dir: o.dir, classes: map[string]string{}, cores: runtime.NumCPU(), commit: commit(ctx)}
+	l = &lab{o: o, dir: o.dir, classes: map[string]string{}, cores: runtime.NumCPU()}
+	if l.commit, err = bed.Commit(ctx, ""); err != nil {
+		return nil, err
+	}
 	cache, err := testservers.Cache()
 	if err != nil {
 		return nil, err
@@ -127,12 +129,12 @@ func (l *lab) each(ctx context.Context, w *workload, chosen []engine, work func(
 		for i := range chosen {
 			e := &chosen[i]
 			if !slices.Contains(e.works, w.name) {
-				progress("%s has no job for %s", e.name, w.name)
+				bed.Progress("%s has no job for %s", e.name, w.name)
 				continue
 			}
 			l.runs++
 			t := &trial{lab: l, w: w, e: e, name: fmt.Sprintf("%s-%s-%d", strings.ToLower(w.name), e.name, l.runs)}
-			progress("%s: %s", w.name, e.name)
+			bed.Progress("%s: %s", w.name, e.name)
 			out, err := work(t)
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -140,7 +142,7 @@ func (l *lab) each(ctx context.Context, w *workload, chosen []engine, work func(
 			if out == nil {
 				out = &line{}
 			}
-			out.Workload, out.Engine, out.Settings, out.Machine, out.Commit = w.name, e.name, t.settings(), machine(), l.commit
+			out.Workload, out.Engine, out.Settings, out.Machine, out.Commit = w.name, e.name, t.settings(), bed.Machine(), l.commit
 			if err != nil {
 				out.Failed = err.Error()
 			}
@@ -183,7 +185,7 @@ func (l *lab) oracle(ctx context.Context, w *workload, in *input) (*oracle.Oracl
 	if err := o.Query(ctx, w.expectedSQL(), &n); err != nil {
 		return nil, err
 	}
-	progress("%s: %d rows must come out", w.name, n[0].N)
+	bed.Progress("%s: %d rows must come out", w.name, n[0].N)
 	return o, nil
 }
 
@@ -222,13 +224,4 @@ func (l *lab) remove(ctx context.Context, prefix string) error {
 		}
 	}
 	return nil
-}
-
-// commit is that of the tree; "unknown" where there is none.
-func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
 }

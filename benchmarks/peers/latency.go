@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 )
 
 const (
@@ -97,7 +99,7 @@ func newFollower(t *trial) *follower {
 // run produces, waits for the rows, and counts.
 func (f *follower) run(ctx context.Context, g *group) (*line, error) {
 	out := &line{Mode: modeLatency, PerSecond: float64(f.t.o.rate)}
-	progress("%d events a second from %s on, for %d windows", f.t.o.rate, f.begin.Format("15:04:05"), f.windows)
+	bed.Progress("%d events a second from %s on, for %d windows", f.t.o.rate, f.begin.Format("15:04:05"), f.windows)
 	cpu, began := g.cpuNow(), time.Now()
 	if err := f.produce(ctx, g, out); err != nil {
 		return nil, err

@@ -182,11 +182,6 @@ func (o *options) run(ctx context.Context, works []workload, chosen []engine) (e
 	return nil
 }
 
-// progress tells on standard error what is going on.
-func progress(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format("15:04:05"), strings.TrimSpace(fmt.Sprintf(format, args...)))
-}
-
 // sleep waits, or says why it stopped to.
 func sleep(ctx context.Context, d time.Duration) error {
 	select {

@@ -144,15 +144,3 @@ func (m *meter) end() (peak, written float64) {
 	}
 	return peak, written
 }
-
-// machine names the processor and how many there are.
-func machine() string {
-	text, _ := os.ReadFile("/proc/cpuinfo")
-	model, n := "unknown", 0
-	for line := range strings.SplitSeq(string(text), "\n") {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			model, n = strings.TrimSpace(value), n+1
-		}
-	}
-	return fmt.Sprintf("%d x %s", n, model)
-}

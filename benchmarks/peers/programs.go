@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 	"github.com/tidewatch/tidewatch/internal/testservers"
 )
 
@@ -57,7 +58,7 @@ func fetchJars(ctx context.Context, cache, job string) ([]string, error) {
 	if _, err := os.Stat(final); err == nil {
 		return checkJars(final, sums)
 	}
-	progress("Maven downloads the jars of %s", job)
+	bed.Progress("Maven downloads the jars of %s", job)
 	err = build(cache, final, func(part string) error {
 		file := filepath.Join(part, "pom.xml")
 		if err := os.WriteFile(file, pom, 0o600); err != nil {
@@ -130,7 +131,7 @@ func pythonFor(ctx context.Context, cache string) (string, error) {
 	if _, err := os.Stat(mark); err == nil {
 		return python, nil
 	}
-	progress("pip installs the packages of the Python jobs")
+	bed.Progress("pip installs the packages of the Python jobs")
 	if err := execute(ctx, "make a virtual environment (Debian: apt-get install python3-venv)", "python3", "-m", "venv", dir); err != nil {
 		return "", err
 	}

@@ -146,7 +146,7 @@ func (t *trial) killIfDue(ctx context.Context, g *group, m *meter, now sight, bo
 	}
 	err := g.again(func() (*group, error) { return t.e.start(ctx, t) })
 	m.again(g.pids())
-	progress("%s was killed, and started again", t.name)
+	bed.Progress("%s was killed, and started again", t.name)
 	return time.Now(), err
 }
 

@@ -377,8 +377,9 @@ func (r runningTasks) Refresh(_ context.Context, ids []stream.TaskID) ([]stream.
 	return ids, nil
 }
 
-// TestWhatWasNeverWrittenIsNotMissing: the outputs of a task that begins anew need no filling, until Redis is emptied.
-func TestWhatWasNeverWrittenIsNotMissing(t *testing.T) {
+// refillerOf looks after a Redis for a pipeline p, without an archive.
+func refillerOf(t *testing.T) (r *refiller, url string) {
+	t.Helper()
 	c := redis.Default()
 	c.URL = "redis://" + testservers.Redis(t) + "/0"
 	client, err := redis.Open(c, clock.System{})
@@ -386,8 +387,14 @@ func TestWhatWasNeverWrittenIsNotMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	r := newRefiller(client, nil, clock.System{}, slog.New(slog.DiscardHandler))
+	r = newRefiller(client, nil, clock.System{}, slog.New(slog.DiscardHandler))
 	r.writers = func() map[string]bool { return map[string]bool{"p": true} }
+	return r, c.URL
+}
+
+// TestWhatWasNeverWrittenIsNotMissing: the outputs of a task that begins anew need no filling, until Redis is emptied.
+func TestWhatWasNeverWrittenIsNotMissing(t *testing.T) {
+	r, url := refillerOf(t)
 	schema := &stream.Schema{Fields: []stream.Field{{Name: "n", Kind: stream.Int}}}
 	open := func(name string, fresh bool) stream.TaskID {
 		id := stream.TaskID{Instance: "p@1", Stage: name, Partition: stream.Partition{Topic: "metrics"}}
@@ -419,11 +426,11 @@ func TestWhatWasNeverWrittenIsNotMissing(t *testing.T) {
 			t.Fatalf("a task is %s, and Redis is said to hold everything", state)
 		}
 	}
-	flush(t, c.URL)
+	flush(t, url)
 	missing(fresh, old)
 	open("fresh", true) // it has failed before its first claim, and begins again
 	missing(old)
-	if _, err := client.BeginFill(t.Context(), []string{r.partsOf(fresh)[0].name()}); err != nil {
+	if _, err := r.redis.BeginFill(t.Context(), []string{r.partsOf(fresh)[0].name()}); err != nil {
 		t.Fatal(err)
 	}
 	open("fresh", true)
@@ -433,15 +440,7 @@ func TestWhatWasNeverWrittenIsNotMissing(t *testing.T) {
 // TestARaisedGenerationIsNotReady: behind a quarantine Redis shows what was before until everything is written anew. Whoever asks
 // for readiness meanwhile is not told what a look of before has found.
 func TestARaisedGenerationIsNotReady(t *testing.T) {
-	c := redis.Default()
-	c.URL = "redis://" + testservers.Redis(t) + "/0"
-	client, err := redis.Open(c, clock.System{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() })
-	r := newRefiller(client, nil, clock.System{}, slog.New(slog.DiscardHandler))
-	r.writers = func() map[string]bool { return map[string]bool{"p": true} }
+	r, _ := refillerOf(t)
 	needs := &dependencies{checks: map[string]func(context.Context) error{contentOfRedis: r.ready}, content: r.ready, clock: clock.System{}, log: slog.New(slog.DiscardHandler)}
 	schema := &stream.Schema{Fields: []stream.Field{{Name: "n", Kind: stream.Int}}}
 	task := engine.TaskContext{Task: stream.TaskID{Instance: "p@1", Stage: "s", Partition: stream.Partition{Topic: "metrics"}}, Partitions: 1, Fresh: true}
