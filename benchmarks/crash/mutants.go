@@ -117,8 +117,8 @@ func refusalMutants() []mutant {
 			edits: []edit{{"sharedKey(t.saved.sights, places); ok {", "sharedKey(t.saved.sights, places); ok && len(places) > 1<<30 {"}},
 		},
 		{
-			name: "a topic that was created again is read on", file: "sources/kafka/errors.go", scenario: "topic-recreated", tries: 1,
-			edits: []edit{{"\tcase t.incarnation() != p.Incarnation:\n", "\tcase t.incarnation() == \"\":\n"}},
+			name: "a topic that was created again is read on", file: "engine/takeover.go", scenario: "topic-recreated", tries: 1,
+			edits: []edit{{"if err != nil || len(rows) == 0 {", "if err != nil || len(rows) >= 0 {"}},
 		},
 		{
 			name: "a version ends before the next one begins", file: "engine/succession.go", scenario: "new-version", tries: 1,
