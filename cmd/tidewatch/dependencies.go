@@ -24,11 +24,8 @@ const (
 // dependencies tells what the worker needs and does not get, and since when. Safe for concurrent use once run has begun.
 type dependencies struct {
 	checks map[string]func(context.Context) error // by name
-	// content is the check of contentOfRedis, which costs nothing: readiness asks it itself, and so is never too late. nil: there
-	// is none.
-	content func(context.Context) error
-	clock   stream.Clock
-	log     *slog.Logger
+	clock  stream.Clock
+	log    *slog.Logger
 
 	mu struct {
 		sync.Mutex
@@ -167,8 +164,9 @@ func (d *dependencies) ready() error {
 		a := d.mu.away[name]
 		errs = append(errs, fmt.Errorf("%s, since %s: %w", name, a.since.UTC().Format(time.RFC3339), a.err))
 	}
-	if _, away := d.mu.away[contentOfRedis]; !away && d.content != nil {
-		if err := d.content(context.Background()); err != nil {
+	// This one is known without a question, so what is told of it is never too late.
+	if _, away := d.mu.away[contentOfRedis]; !away && d.checks[contentOfRedis] != nil {
+		if err := d.checks[contentOfRedis](context.Background()); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", contentOfRedis, err))
 		}
 	}

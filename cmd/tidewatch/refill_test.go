@@ -441,7 +441,7 @@ func TestWhatWasNeverWrittenIsNotMissing(t *testing.T) {
 // for readiness meanwhile is not told what a look of before has found.
 func TestARaisedGenerationIsNotReady(t *testing.T) {
 	r, _ := refillerOf(t)
-	needs := &dependencies{checks: map[string]func(context.Context) error{contentOfRedis: r.ready}, content: r.ready, clock: clock.System{}, log: slog.New(slog.DiscardHandler)}
+	needs := &dependencies{checks: map[string]func(context.Context) error{contentOfRedis: r.ready}, clock: clock.System{}, log: slog.New(slog.DiscardHandler)}
 	schema := &stream.Schema{Fields: []stream.Field{{Name: "n", Kind: stream.Int}}}
 	task := engine.TaskContext{Task: stream.TaskID{Instance: "p@1", Stage: "s", Partition: stream.Partition{Topic: "metrics"}}, Partitions: 1, Fresh: true}
 	open := func() { r.opened(pipelines.SinkConfig{Kind: pipelines.RedisSink, Output: "o", Schema: schema}, task) }

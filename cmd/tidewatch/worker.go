@@ -276,7 +276,7 @@ func (w *worker) run(ctx context.Context) error {
 	if slices.Contains(w.roles, "worker") {
 		w.view.checks[contentOfRedis] = w.refill.ready
 	}
-	w.view.needs = &dependencies{checks: w.view.checks, content: w.view.checks[contentOfRedis], clock: clock.System{}, log: w.log}
+	w.view.needs = &dependencies{checks: w.view.checks, clock: clock.System{}, log: w.log}
 	api, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.config.HTTP.Listen)
 	if err != nil {
 		return fail(exitConflict, fmt.Errorf("listen for the API: %w; choose another http.listen", err))
