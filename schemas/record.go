@@ -31,6 +31,7 @@ type record struct {
 	entries []entry  // the collected members
 	arena   []byte   // texts that had to be rewritten; cleared with every record
 	scratch []byte
+	forms   forms
 }
 
 // entry is an attribute.
@@ -45,10 +46,32 @@ func newRecord(places int) record {
 	return record{kinds: make([]token, places), values: make([]scalar, places)}
 }
 
-// read scans the whole text, which must be one object. The result is negative if it is not (see scan.go).
+// read fills the record from the whole text, which must be one object. The result is negative if it is not (see scan.go).
 func (r *record) read(text []byte, root *node) int {
-	r.text, r.entries, r.arena = text, r.entries[:0], r.arena[:0]
+	r.text = text
+	learns := r.forms.begin()
+	if learns {
+		r.empty()
+		if r.forms.read(r) {
+			return len(text)
+		}
+	}
+	r.empty()
+	i := r.scan(root)
+	if learns && i > 0 {
+		r.forms.learn(r, root)
+	}
+	return i
+}
+
+func (r *record) empty() {
+	r.entries, r.arena = r.entries[:0], r.arena[:0]
 	clear(r.kinds)
+}
+
+// scan reads a text of any form.
+func (r *record) scan(root *node) int {
+	text := r.text
 	i := space(text, 0)
 	if i >= len(text) || text[i] != '{' {
 		return ^i

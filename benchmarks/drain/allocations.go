@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -19,8 +21,9 @@ var errSilent = errors.New("the worker does not tell its allocations")
 // allocations is how many objects the worker makes on the heap for a record after warm-up: from a quarter of the records, by
 // when several windows were closed, an empty Redis is filled and the buffers have their size, to about seven tenths. Nobody
 // asks the worker anything meanwhile, and the two answers cost it a few dozen objects. nil: it does not tell, or was done
-// before a tenth of the records lay between the answers.
-func allocations(ctx context.Context, w *bed.Worker, topic string, records int64, began time.Time) (*float64, error) {
+// before a tenth of the records lay between the answers. If a profile is wanted, it is that of this time.
+func (j *Job) allocations(ctx context.Context, w *bed.Worker, records int64, began time.Time) (*float64, error) {
+	topic := j.Load.Topic
 	objects, fetched, err := warmUp(ctx, w, topic, records/4)
 	switch {
 	case errors.Is(err, errSilent):
@@ -29,10 +32,13 @@ func allocations(ctx context.Context, w *bed.Worker, topic string, records int64
 		return nil, err
 	}
 	while := time.Duration(0.45 * float64(time.Since(began)) * float64(records) / float64(fetched))
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-time.After(while):
+	if j.Profile != "" {
+		err = profiled(ctx, w, while, j.Profile)
+	} else {
+		err = sleep(ctx, while)
+	}
+	if err != nil {
+		return nil, err
 	}
 	objectsThen, fetchedThen, err := allocated(ctx, w, topic)
 	if err != nil {
@@ -55,12 +61,41 @@ func warmUp(ctx context.Context, w *bed.Worker, topic string, records int64) (ob
 		case time.Now().After(deadline):
 			return 0, 0, errors.Join(fmt.Errorf("the worker read %d of the first %d events within %s", fetched, records, limit), err)
 		}
-		select {
-		case <-ctx.Done():
-			return 0, 0, ctx.Err()
-		case <-time.After(50 * time.Millisecond):
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return 0, 0, err
 		}
 	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// profiled writes what the worker's CPU does for whole seconds, one at least.
+func profiled(ctx context.Context, w *bed.Worker, d time.Duration, file string) error {
+	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", w.Admin, max(1, int(d.Seconds())))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", resp.Status, text)
+	}
+	if err != nil {
+		return fmt.Errorf("profile the worker: %w", err)
+	}
+	return os.WriteFile(file, text, 0o600)
 }
 
 // allocated asks the worker for the objects that it has allocated and the records of the topic that it has read.

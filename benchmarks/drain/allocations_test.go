@@ -25,16 +25,18 @@ func worker(t *testing.T, looks ...[2]int64) *bed.Worker {
 	return &bed.Worker{Admin: strings.TrimPrefix(s.URL, "http://")}
 }
 
+func job() *Job { return &Job{Load: Load{Topic: "metrics"}} }
+
 func TestAllocations(t *testing.T) {
 	// The first answer comes too early.
-	got, err := allocations(t.Context(), worker(t, [2]int64{900, 0}, [2]int64{1000, 300}, [2]int64{1200, 700}), "metrics", 1000, time.Now())
+	got, err := job().allocations(t.Context(), worker(t, [2]int64{900, 0}, [2]int64{1000, 300}, [2]int64{1200, 700}), 1000, time.Now())
 	if err != nil || got == nil || *got != 0.5 {
 		t.Errorf("200 objects for 400 records: %v, %v", got, err)
 	}
 }
 
 func TestAllocationsOfShortRun(t *testing.T) {
-	got, err := allocations(t.Context(), worker(t, [2]int64{1000, 950}, [2]int64{5000, 1000}), "metrics", 1000, time.Now())
+	got, err := job().allocations(t.Context(), worker(t, [2]int64{1000, 950}, [2]int64{5000, 1000}), 1000, time.Now())
 	if err != nil || got != nil {
 		t.Errorf("50 of 1000 records are too few to tell: %v, %v", got, err)
 	}
@@ -47,7 +49,7 @@ func TestAllocationsOfOldWorker(t *testing.T) {
 	if _, _, err := allocated(t.Context(), w, "metrics"); !errors.Is(err, errSilent) {
 		t.Errorf("want %v, got %v", errSilent, err)
 	}
-	if got, err := allocations(t.Context(), w, "metrics", 1000, time.Now()); got != nil || err != nil {
+	if got, err := job().allocations(t.Context(), w, 1000, time.Now()); got != nil || err != nil {
 		t.Errorf("a worker that does not tell is no failure: %v, %v", got, err)
 	}
 }

@@ -28,6 +28,8 @@ type Job struct {
 	Pipelines []Pipeline
 	// Count has the instructions counted, which takes a machine that can.
 	Count bool
+	// Profile is a file for a CPU profile of about half the run; "" for none. It costs the worker some percent.
+	Profile string
 }
 
 // Costs are those of the worker process, from its start to its end.
@@ -137,7 +139,7 @@ func (j *Job) start(ctx context.Context, w *bed.Worker) (*counter, error) {
 // watch waits until everything is read, and written, and in the ledger.
 func (j *Job) watch(ctx context.Context, c *bed.Cluster, w *bed.Worker, began time.Time) (*Costs, error) {
 	records := j.Load.Events * int64(len(j.Pipelines))
-	allocs, err := allocations(ctx, w, j.Load.Topic, records, began)
+	allocs, err := j.allocations(ctx, w, records, began)
 	if err != nil {
 		return nil, err
 	}

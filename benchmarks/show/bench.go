@@ -26,6 +26,7 @@ func bench(ctx context.Context, args []string) error {
 	name := f.String("w", "W2", "workload: W2 (keyed) or W4 (the same, re-keyed)")
 	events := f.Int64("events", 10_000_000, "events")
 	binary := f.String("binary", "bin/tidewatch", "the product")
+	profile := f.String("profile", "", "file for a CPU profile of about half the run, which costs some percent")
 	keep := f.String("dir", "", "folder for logs; default a temporary one")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -46,7 +47,7 @@ func bench(ctx context.Context, args []string) error {
 	if err != nil {
 		return done(err)
 	}
-	costs, err := measure(ctx, s, w, &drain.Job{Name: "bench", Dir: dir, Binary: product, Load: drain.DefaultLoad(w, *events)})
+	costs, err := measure(ctx, s, w, &drain.Job{Name: "bench", Dir: dir, Binary: product, Load: drain.DefaultLoad(w, *events), Profile: *profile})
 	if err = done(errors.Join(err, s.Close())); err != nil {
 		return err
 	}
