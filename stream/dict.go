@@ -12,14 +12,20 @@ import (
 //
 // Readers may cache what they derive from a number, as long as they compare Generation.
 type Dict struct {
-	slots      []uint32 // 1 + id, open addressing, linear probing; length is a power of two
-	hashes     []uint32 // upper hash bits by id, compared before the bytes
-	offsets    []uint32 // offsets[id] to offsets[id+1] in bytes
+	slots      []dictSlot // open addressing, linear probing; length is a power of two
+	offsets    []uint32   // offsets[id] to offsets[id+1] in bytes
 	bytes      []byte
 	strings    []string // made on demand by String
 	generation uint64
 	seed       maphash.Seed
 	seen       uint32 // keeps reads ahead from being left out
+}
+
+// dictSlot is the place of a string. Half of the hash is kept: it tells most other strings apart without a look at their
+// bytes, and where the string belongs when there are more slots.
+type dictSlot struct {
+	hash uint32
+	next uint32 // behind its number: 1 + id; 0: nobody is here
 }
 
 // NewDict returns an empty dictionary.
@@ -30,13 +36,13 @@ func NewDict() *Dict {
 }
 
 func (d *Dict) clear() {
-	d.slots = make([]uint32, 64)
-	d.hashes, d.bytes, d.strings = d.hashes[:0], d.bytes[:0], d.strings[:0]
+	d.slots = make([]dictSlot, 64)
+	d.bytes, d.strings = d.bytes[:0], d.strings[:0]
 	d.offsets = append(d.offsets[:0], 0)
 }
 
 // Len is the number of distinct strings since the last Reset.
-func (d *Dict) Len() int { return len(d.hashes) }
+func (d *Dict) Len() int { return len(d.offsets) - 1 }
 
 // Size is the number of bytes that the strings take, without the index.
 func (d *Dict) Size() int { return len(d.bytes) }
@@ -52,44 +58,44 @@ func (d *Dict) Reset() {
 }
 
 // ID returns the number of the string b and remembers a copy of it on first sight. It does not keep b.
-func (d *Dict) ID(b []byte) uint32 { return d.id(b, maphash.Bytes(d.seed, b)) }
+func (d *Dict) ID(b []byte) uint32 { return d.id(b, d.hash(b)) }
 
-func (d *Dict) id(b []byte, h uint64) uint32 {
-	mask := uint64(len(d.slots) - 1)
-	upper := uint32(h >> 32)
+func (d *Dict) hash(b []byte) uint32 { return uint32(maphash.Bytes(d.seed, b) >> 32) }
+
+func (d *Dict) id(b []byte, h uint32) uint32 {
+	mask := uint32(len(d.slots) - 1)
 	for i := h & mask; ; i = (i + 1) & mask {
-		slot := d.slots[i]
-		if slot == 0 {
-			return d.add(i, upper, b)
+		s := d.slots[i]
+		if s.next == 0 {
+			return d.add(i, h, b)
 		}
-		if id := slot - 1; d.hashes[id] == upper && string(d.Bytes(id)) == string(b) {
-			return id
+		if s.hash == h && string(d.Bytes(s.next-1)) == string(b) {
+			return s.next - 1
 		}
 	}
 }
 
 // Find is the number of the string, if it has one.
 func (d *Dict) Find(b []byte) (id uint32, ok bool) {
-	h := maphash.Bytes(d.seed, b)
-	mask := uint64(len(d.slots) - 1)
+	h := d.hash(b)
+	mask := uint32(len(d.slots) - 1)
 	for i := h & mask; ; i = (i + 1) & mask {
-		slot := d.slots[i]
-		if slot == 0 {
+		s := d.slots[i]
+		if s.next == 0 {
 			return 0, false
 		}
-		if id := slot - 1; d.hashes[id] == uint32(h>>32) && string(d.Bytes(id)) == string(b) {
-			return id, true
+		if s.hash == h && string(d.Bytes(s.next-1)) == string(b) {
+			return s.next - 1, true
 		}
 	}
 }
 
-func (d *Dict) add(slot uint64, upper uint32, b []byte) uint32 {
-	id := uint32(len(d.hashes))
-	d.slots[slot] = id + 1
-	d.hashes = append(d.hashes, upper)
+func (d *Dict) add(slot, h uint32, b []byte) uint32 {
+	id := uint32(d.Len())
+	d.slots[slot] = dictSlot{h, id + 1}
 	d.bytes = append(d.bytes, b...)
 	d.offsets = append(d.offsets, uint32(len(d.bytes)))
-	if 2*len(d.hashes) > len(d.slots) {
+	if 2*d.Len() > len(d.slots) {
 		d.grow()
 	}
 	return id
@@ -101,20 +107,20 @@ func (d *Dict) grow() { d.place(2 * len(d.slots)) }
 // slots some strings ahead, so that the cache misses overlap. text is called n times; what it returns need not stay.
 func (d *Dict) Fill(n int, text func() []byte) []uint32 {
 	ids := make([]uint32, n)
-	if slots := 1 << bits.Len(uint(2*(n+len(d.hashes)))); slots > len(d.slots) {
+	if slots := 1 << bits.Len(uint(2*(n+d.Len()))); slots > len(d.slots) {
 		d.place(slots)
 	}
-	d.hashes, d.offsets = slices.Grow(d.hashes, n), slices.Grow(d.offsets, n)
+	d.offsets = slices.Grow(d.offsets, n)
 	var ahead [32][]byte
-	var hashes [len(ahead)]uint64
+	var hashes [len(ahead)]uint32
 	read := 0
 	for at := 0; at < n; at += len(ahead) {
 		m := min(len(ahead), n-at)
 		for i := range m {
 			ahead[i] = text()
 			read += len(ahead[i])
-			hashes[i] = maphash.Bytes(d.seed, ahead[i])
-			d.seen |= d.slots[hashes[i]&uint64(len(d.slots)-1)]
+			hashes[i] = d.hash(ahead[i])
+			d.seen |= d.slots[hashes[i]&uint32(len(d.slots)-1)].next
 		}
 		if at == 0 { // the others are about as long
 			d.bytes = slices.Grow(d.bytes, read/m*n+read)
@@ -128,14 +134,18 @@ func (d *Dict) Fill(n int, text func() []byte) []uint32 {
 
 // place puts all strings into so many slots.
 func (d *Dict) place(slots int) {
-	d.slots = make([]uint32, slots)
-	mask := uint64(len(d.slots) - 1)
-	for id := range d.hashes {
-		i := maphash.Bytes(d.seed, d.Bytes(uint32(id))) & mask
-		for d.slots[i] != 0 {
+	old := d.slots
+	d.slots = make([]dictSlot, slots)
+	mask := uint32(slots - 1)
+	for _, s := range old {
+		if s.next == 0 {
+			continue
+		}
+		i := s.hash & mask
+		for d.slots[i].next != 0 {
 			i = (i + 1) & mask
 		}
-		d.slots[i] = uint32(id) + 1
+		d.slots[i] = s
 	}
 }
 

@@ -20,6 +20,7 @@ func bench(ctx context.Context, args []string) error {
 	f.Usage = func() {
 		fmt.Fprint(f.Output(), "bench prints one line. cpu_s_per_million: all CPU time of the worker process, from its start to its end.\n"+
 			"allocs_per_event: objects allocated on the heap after warm-up, from a quarter of the events to about seven tenths.\n"+
+			"fetch_cpu_s_per_million: what franz-go takes that fetches the same topic in a process of its own and does nothing with it.\n"+
 			"rss_peak_mb: of the whole run. The machine should do nothing else.\n\n")
 		f.PrintDefaults()
 	}
@@ -47,7 +48,12 @@ func bench(ctx context.Context, args []string) error {
 	if err != nil {
 		return done(err)
 	}
-	costs, err := measure(ctx, s, w, &drain.Job{Name: "bench", Dir: dir, Binary: product, Load: drain.DefaultLoad(w, *events), Profile: *profile})
+	load := drain.DefaultLoad(w, *events)
+	costs, err := measure(ctx, s, w, &drain.Job{Name: "bench", Dir: dir, Binary: product, Load: load, Profile: *profile})
+	var bare float64
+	if err == nil {
+		bare, err = fetchCost(ctx, s.Kafka.Address(), load.Topic, *events)
+	}
 	if err = done(errors.Join(err, s.Close())); err != nil {
 		return err
 	}
@@ -55,8 +61,8 @@ func bench(ctx context.Context, args []string) error {
 	if costs.Allocs != nil {
 		allocs = fmt.Sprintf("%.5f", *costs.Allocs)
 	}
-	fmt.Printf("%s events=%d cpu_s_per_million=%.3f rss_peak_mb=%.0f allocs_per_event=%s wall_s=%.1f machine=%q\n",
-		w.Name, *events, costs.CPU, costs.RSS, allocs, costs.Wall, machine())
+	fmt.Printf("%s events=%d cpu_s_per_million=%.3f fetch_cpu_s_per_million=%.3f times_fetch=%.2f rss_peak_mb=%.0f allocs_per_event=%s wall_s=%.1f machine=%q\n",
+		w.Name, *events, costs.CPU, bare, costs.CPU/bare, costs.RSS, allocs, costs.Wall, machine())
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 // shows is the table of all claims.
 func shows() map[string]func(ctx context.Context, args []string) error {
 	return map[string]func(context.Context, []string) error{
-		"exact": exact, "restart": restart, "up": up, "uphour": upHour, "bench": bench,
+		"exact": exact, "restart": restart, "up": up, "uphour": upHour, "bench": bench, "fetch": fetch,
 		"cloudtrail": cloudtrail, "foreign": foreign, "detect": detect, "viewers": viewers,
 		"first-data": firstData, "first-minutes": firstMinutes, "outage": outage, "burst": burst, "alert-latency": alertLatency, "recovery": recoverWorker,
 		"replay": replayDemo,
@@ -28,7 +28,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) < 2 || shows()[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: show exact|restart|cloudtrail|foreign|up|uphour|bench|detect|viewers|first-data|first-minutes|outage|burst|alert-latency|recovery|replay [flags]")
+		fmt.Fprintln(os.Stderr, "usage: show exact|restart|cloudtrail|foreign|up|uphour|bench|fetch|detect|viewers|first-data|first-minutes|outage|burst|alert-latency|recovery|replay [flags]")
 		return 2
 	}
 	if err := shows()[os.Args[1]](ctx, os.Args[2:]); err != nil {
