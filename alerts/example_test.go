@@ -28,7 +28,9 @@ func ExampleTiming_Step() {
 // store is an emitter that applies decisions at once.
 type store struct{ *alerts.Memory }
 
-func (s store) Emit(*stream.Batch) error   { return nil }
+func (s store) Emit(*stream.Batch) error { return nil }
+func (store) Wants(stream.Phase) bool    { return true }
+
 func (s store) Count(stream.Bucket, int64) {}
 
 func ExampleOperator() {

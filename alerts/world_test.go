@@ -86,8 +86,10 @@ type collector struct {
 	rows      int
 }
 
-func (c *collector) Emit(b *stream.Batch) error        { c.rows += b.Len(); return nil }
-func (c *collector) Decide(d stream.Decision) error    { c.decisions = append(c.decisions, d); return nil }
+func (c *collector) Emit(b *stream.Batch) error     { c.rows += b.Len(); return nil }
+func (c *collector) Decide(d stream.Decision) error { c.decisions = append(c.decisions, d); return nil }
+func (*collector) Wants(stream.Phase) bool          { return true }
+
 func (c *collector) Count(_ stream.Bucket, rows int64) { c.rows += int(rows) }
 
 func (c *collector) transitions(t *testing.T) []Transition {

@@ -131,6 +131,11 @@ func (n *node) Emit(b *stream.Batch) error {
 	return nil
 }
 
+// Wants implements stream.Emitter. What the next step makes of a phase is its own affair.
+func (n *node) Wants(p stream.Phase) bool {
+	return n.step < len(n.c.steps) || slices.ContainsFunc(n.c.taps[n.step], func(i int) bool { return slices.Contains(n.c.outputs[i].Phases, p) })
+}
+
 // erase tells the outputs of slots that are empty now. Nobody judges those.
 func (n *node) erase(b *stream.Batch) error {
 	for _, i := range n.c.taps[n.step] {

@@ -99,6 +99,7 @@ func (r *Local) drainLog(ctx context.Context, l *localLane) error {
 		if err := l.decoder.Decode(m, l.batch); err != nil {
 			return err
 		}
+		l.batch.Settle()
 		if err := l.give(&stream.Input{Batch: l.batch, From: m.Offset, Next: m.Offset + 1, End: m.Offset + 1}); err != nil {
 			return err
 		}

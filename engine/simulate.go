@@ -152,6 +152,7 @@ func (m *memoryReader) Read(context.Context) (*stream.Input, error) {
 		}
 		in.Rejected = append(in.Rejected, stream.Rejected{Offset: msg.Offset, Timestamp: msg.Timestamp, Reason: err.Error(), Key: msg.Key, Raw: msg.Value})
 	}
+	m.batch.Settle()
 	in.Next = int64(m.next)
 	return in, nil
 }

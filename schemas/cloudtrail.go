@@ -125,8 +125,7 @@ func NewCloudTrail(def *Definition, fields []string, o Options) (*CloudTrail, er
 	}
 	d := &CloudTrail{schema: schema, row: row{options: o}, paths: cloudTrailPaths()}
 	d.plan()
-	service := producer{place: d.places[trailSource], column: schema.Index(serviceField)}
-	d.row.producers = [3]producer{{place: -1}, {place: -1}, service}
+	d.row.producers = [3]int{-1, -1, d.places[trailSource]}
 	return d, nil
 }
 

@@ -67,7 +67,7 @@ func NewJSON(def *Definition, fields []string, o Options) (*JSON, error) {
 	}
 	d.plan()
 	for i, name := range []string{producerField, hostField, serviceField} {
-		d.row.producers[i] = producer{place: def.index(name), column: schema.Index(name)}
+		d.row.producers[i] = def.index(name)
 	}
 	return d, nil
 }
@@ -277,16 +277,16 @@ func (d *JSON) appendValue(from *jsonColumn, c *stream.Column) {
 		v, _ := d.row.instant(r, from.place, "")
 		c.AppendInt(int64(v))
 	case textColumn, timeColumn, attributeColumn, attributesColumn:
-		c.AppendBytes(r.at(from.place))
+		c.AppendLater(r.at(from.place))
 	}
 }
 
 func (d *JSON) appendAttribute(from *jsonColumn, c *stream.Column) {
 	switch {
 	case d.record.present(from.top):
-		c.AppendBytes(d.record.at(from.top))
+		c.AppendLater(d.record.at(from.top))
 	case d.record.present(from.place):
-		c.AppendBytes(d.record.at(from.place))
+		c.AppendLater(d.record.at(from.place))
 	default:
 		c.AppendNull()
 	}
@@ -297,5 +297,5 @@ func appendOrNull(c *stream.Column, text []byte) {
 		c.AppendNull()
 		return
 	}
-	c.AppendBytes(text)
+	c.AppendLater(text)
 }

@@ -7,18 +7,10 @@ import (
 // row keeps what every decoder does around the columns of an event. A record is judged first and appended then, so that a
 // rejected one leaves nothing.
 type row struct {
-	options   Options
-	producers [3]producer // in the order in which they are asked
-}
-
-// producer is a field that may name the producer.
-type producer struct {
-	place  int // in the record, -1 if the definition does not know it
-	column int // in the batch, -1 if it is not projected
-	// The hashes by number of the column's dictionary, so that a name is hashed once.
-	dict       *stream.Dict
-	generation uint64
-	hashes     []uint64
+	options Options
+	// The places in the record that may name the producer, in the order in which they are asked; -1 where the definition does
+	// not know the field.
+	producers [3]int
 }
 
 // begin empties dictionaries that have grown too large, before the first row of a batch.
@@ -82,33 +74,16 @@ func (r *row) finish(rec *record, t stream.Time, m *stream.Message, b *stream.Ba
 	b.Offset = append(b.Offset, m.Offset)
 	b.Timestamp = append(b.Timestamp, m.Timestamp)
 	b.Bytes = append(b.Bytes, uint32(len(m.Value)))
-	b.Producer = append(b.Producer, r.producer(rec, b))
+	b.Producer = append(b.Producer, r.producer(rec))
 	b.SetLen(b.Len() + 1)
 }
 
 // producer is the hash of the first name that is there and not empty.
-func (r *row) producer(rec *record, b *stream.Batch) uint64 {
-	for i := range r.producers {
-		p := &r.producers[i]
-		if p.place < 0 || !rec.present(p.place) || rec.values[p.place].start == rec.values[p.place].end {
-			continue
+func (r *row) producer(rec *record) uint64 {
+	for _, place := range r.producers {
+		if place >= 0 && rec.present(place) && rec.values[place].start < rec.values[place].end {
+			return stream.HashProducer(rec.at(place))
 		}
-		if p.column < 0 {
-			return stream.HashProducer(rec.at(p.place))
-		}
-		return p.hash(&b.Cols[p.column])
 	}
 	return 0
-}
-
-// hash is the hash of the column's last value.
-func (p *producer) hash(c *stream.Column) uint64 {
-	if p.dict != c.Dict || p.generation != c.Dict.Generation() {
-		p.dict, p.generation, p.hashes = c.Dict, c.Dict.Generation(), p.hashes[:0]
-	}
-	id := c.IDs[len(c.IDs)-1]
-	for len(p.hashes) <= int(id) {
-		p.hashes = append(p.hashes, stream.HashProducer(c.Dict.Bytes(uint32(len(p.hashes)))))
-	}
-	return p.hashes[id]
 }

@@ -97,6 +97,7 @@ func (j *judge) record(e json.RawMessage, now stream.Time) (LogRecord, error) {
 	if err := j.decoder.Decode(&stream.Message{Value: value.Bytes(), Timestamp: now}, j.batch); err != nil {
 		return LogRecord{}, err
 	}
+	j.batch.Settle()
 	rec := LogRecord{Topic: metricTopic, Value: value.Bytes()}
 	for _, i := range []int{j.host, j.service} {
 		if c := &j.batch.Cols[i]; rec.Key == nil && !c.IsNull(0) {

@@ -119,11 +119,19 @@ func (b *Batch) Reset() {
 func (b *Batch) Truncate(n int) {
 	b.Time, b.Mark, b.Offset, b.Producer = trim(b.Time, n), trim(b.Mark, n), trim(b.Offset, n), trim(b.Producer, n)
 	b.Timestamp, b.Bytes, b.Slot = trim(b.Timestamp, n), trim(b.Bytes, n), trim(b.Slot, n)
+	b.Settle()
 	for i := range b.Cols {
 		c := &b.Cols[i]
 		c.Ints, c.Floats, c.IDs, c.Null = trim(c.Ints, n), trim(c.Floats, n), trim(c.IDs, n), trim(c.Null, n)
 	}
 	b.rows = min(b.rows, n)
+}
+
+// Settle completes columns that AppendLater has appended to.
+func (b *Batch) Settle() {
+	for i := range b.Cols {
+		b.Cols[i].settle()
+	}
 }
 
 func trim[T any](s []T, n int) []T { return s[:min(len(s), n)] }
@@ -183,6 +191,16 @@ type Column struct {
 	IDs    []uint32  // String: numbers in Dict
 	Dict   *Dict     // String only; may be shared with another batch
 	Null   []bool    // empty when no row is null; otherwise one a row. A null row still holds a zero in its value slice
+
+	later *later
+}
+
+// later is the strings of a column that wait for their numbers.
+type later struct {
+	texts []byte // one after the other
+	ends  [dictAhead]int
+	rows  [dictAhead]int
+	n     int
 }
 
 // Len is the number of values.
@@ -200,6 +218,9 @@ func (c *Column) Len() int {
 // Reset empties the column and keeps its memory and dictionary.
 func (c *Column) Reset() {
 	c.Ints, c.Floats, c.IDs, c.Null = c.Ints[:0], c.Floats[:0], c.IDs[:0], c.Null[:0]
+	if c.later != nil {
+		c.later.n, c.later.texts = 0, c.later.texts[:0]
+	}
 }
 
 // IsNull reports whether row i has no value.
@@ -230,6 +251,34 @@ func (c *Column) AppendFloat(v float64) {
 func (c *Column) AppendBytes(b []byte) {
 	c.IDs = append(c.IDs, c.Dict.ID(b))
 	c.noteValue()
+}
+
+// AppendLater is AppendBytes, for whoever appends many rows: where the dictionary is large, the number is looked up together
+// with others, so that the cache misses overlap. Batch.Settle has to be called before the column is read.
+func (c *Column) AppendLater(b []byte) {
+	if c.Dict.Len() < largeDict {
+		c.AppendBytes(b)
+		return
+	}
+	if c.later == nil {
+		c.later = new(later)
+	}
+	l := c.later
+	l.texts = append(l.texts, b...)
+	l.rows[l.n], l.ends[l.n] = len(c.IDs), len(l.texts)
+	l.n++
+	c.IDs = append(c.IDs, 0)
+	c.noteValue()
+	if l.n == dictAhead {
+		c.settle()
+	}
+}
+
+func (c *Column) settle() {
+	if l := c.later; l != nil && l.n > 0 {
+		c.Dict.resolve(l, c.IDs)
+		l.n, l.texts = 0, l.texts[:0]
+	}
 }
 
 // AppendString is AppendBytes for a string.

@@ -101,6 +101,34 @@ func (d *Dict) add(slot, h uint32, b []byte) uint32 {
 	return id
 }
 
+// A dictionary of so many strings does not fit the nearest caches: look-ups are worth being done dictAhead at a time.
+const (
+	largeDict = 8192
+	dictAhead = 32
+)
+
+// resolve is ID for the strings that wait in l; ids has their rows. Each pass reads what the next one needs, for all of them.
+func (d *Dict) resolve(l *later, ids []uint32) {
+	var hashes [dictAhead]uint32
+	slots, from := d.slots, 0
+	mask := uint32(len(slots) - 1)
+	for i, end := range l.ends[:l.n] {
+		hashes[i] = d.hash(l.texts[from:end])
+		d.seen |= slots[hashes[i]&mask].next
+		from = end
+	}
+	for _, h := range hashes[:l.n] {
+		if s := slots[h&mask]; s.next > 0 {
+			d.seen |= d.offsets[s.next]
+		}
+	}
+	from = 0
+	for i, end := range l.ends[:l.n] {
+		ids[l.rows[i]] = d.id(l.texts[from:end], hashes[i])
+		from = end
+	}
+}
+
 func (d *Dict) grow() { d.place(2 * len(d.slots)) }
 
 // Fill is ID for many strings, which are read one after the other: those of a dictionary that is restored. It looks at their

@@ -27,6 +27,8 @@ type Advance struct {
 type Emitter interface {
 	// Emit returns when downstream has taken the batch.
 	Emit(b *Batch) error
+	// Wants reports whether anybody downstream takes batches of the phase; others need not be made.
+	Wants(p Phase) bool
 	// Decide hands over a decision for the transaction that claims the epoch.
 	Decide(d Decision) error
 	// Count moves n events into a bucket of the ledger. Events that reach the end of the chain uncounted are Counted.

@@ -57,7 +57,8 @@ type Decoder interface {
 	// Schema of the batches that Decode fills.
 	Schema() *Schema
 	// Decode appends the event of the record to b, with all event columns but Mark, or returns a Reject error and leaves
-	// b as it was. The decoder of an internal topic appends many rows for one record.
+	// b as it was. The decoder of an internal topic appends many rows for one record. Whoever has called it settles the batch
+	// before anybody reads it (Batch.Settle).
 	Decode(m *Message, b *Batch) error
 }
 

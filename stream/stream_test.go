@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -35,6 +37,51 @@ func TestDictIsABijection(t *testing.T) {
 			t.Fatal("Reset left something")
 		}
 	})
+}
+
+// TestAppendLaterIsAppendBytes fills a column in both ways, with so many strings that they are looked up together.
+func TestAppendLaterIsAppendBytes(t *testing.T) {
+	schema := &stream.Schema{Fields: []stream.Field{{Name: "s", Kind: stream.String}}}
+	now, later := stream.NewBatch(schema), stream.NewBatch(schema)
+	rapid.Check(t, func(t *rapid.T) {
+		now.Reset()
+		later.Reset() // what waits from the check before is forgotten
+		distinct := rapid.SampledFrom([]int{1, 100, 30_000}).Draw(t, "distinct strings")
+		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)) //nolint:gosec // of a test
+		row := 0
+		for range 2000 {
+			switch what := r.IntN(100); {
+			case what < 2:
+				later.Settle()
+			case what < 4:
+				row = r.IntN(row + 1)
+				now.Truncate(row)
+				later.Truncate(row)
+			case what < 9:
+				now.Cols[0].AppendNull()
+				later.Cols[0].AppendNull()
+				row++
+			default:
+				s := strconv.Itoa(r.IntN(distinct))
+				now.Cols[0].AppendString(s)
+				later.Cols[0].AppendLater([]byte(s))
+				row++
+			}
+			now.SetLen(row)
+			later.SetLen(row)
+		}
+		if rapid.Bool().Draw(t, "settle") {
+			later.Settle()
+			for i := range row {
+				if now.Cols[0].Value(i) != later.Cols[0].Value(i) {
+					t.Fatalf("row %d of %d is %v, want %v", i, row, later.Cols[0].Value(i), now.Cols[0].Value(i))
+				}
+			}
+		}
+	})
+	if n := later.Cols[0].Dict.Len(); n < 10_000 {
+		t.Errorf("only %d strings: nothing was looked up later", n)
+	}
 }
 
 // TestGridNext compares with counting up.

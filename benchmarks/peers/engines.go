@@ -49,7 +49,7 @@ const (
 		"256 MiB, fetches of 4 MiB a partition, lz4, batches of 256 KiB, linger 20 ms, grace %s, %s, Parallel GC, heap %d MB"
 	bytewaxSettings = "Bytewax 0.21.1, %d processes, recovery snapshots every %s, orjson, batches of 5,000, waits for late events %s, rows to files that " +
 		"recovery cuts back to its snapshot (its Kafka sink is at least once only)"
-	productSettings = "tidewatch serve, one process, epoch and snapshot every %s, publish 1s, allowed lateness %s, %s"
+	productSettings = "tidewatch serve, one process, a snapshot every %s, other intervals as in peers/pipelines, allowed lateness %s, %s"
 )
 
 // engines is the table of all there are.

@@ -146,6 +146,7 @@ func (r *ledgerReader) Read(context.Context) (*stream.Input, error) {
 			in.Rejected = append(in.Rejected, stream.Rejected{Offset: offset, Reason: err.Error(), Raw: m.Value})
 		}
 	}
+	r.batch.Settle()
 	in.Next = int64(r.next)
 	return in, nil
 }

@@ -134,6 +134,8 @@ func (o *output) Emit(b *stream.Batch) error {
 
 func (o *output) Decide(stream.Decision) error { return nil }
 
+func (*output) Wants(stream.Phase) bool { return true }
+
 func (o *output) Count(bucket stream.Bucket, n int64) { o.counts[bucket] += n }
 
 func newDedupe(t interface{ Fatal(...any) }, cfg *dedupe.Config) *dedupe.Dedupe {

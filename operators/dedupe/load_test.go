@@ -35,6 +35,8 @@ func (nobody) Emit(*stream.Batch) error { return nil }
 
 func (nobody) Decide(stream.Decision) error { return nil }
 
+func (nobody) Wants(stream.Phase) bool { return true }
+
 func (nobody) Count(stream.Bucket, int64) {}
 
 // TestAllocations: memory is taken for generations, not for events.

@@ -185,6 +185,8 @@ func (tr *transcript) Emit(b *stream.Batch) error {
 
 func (tr *transcript) Decide(stream.Decision) error { return nil }
 
+func (*transcript) Wants(stream.Phase) bool { return true }
+
 func (tr *transcript) Count(stream.Bucket, int64) {}
 
 // fuzzRestore feeds bytes to Restore: it must refuse or accept them, and what it accepts must work.

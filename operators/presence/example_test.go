@@ -19,6 +19,8 @@ func (printer) Emit(b *stream.Batch) error {
 
 func (printer) Decide(stream.Decision) error { return nil }
 
+func (printer) Wants(stream.Phase) bool { return true }
+
 func (printer) Count(stream.Bucket, int64) {}
 
 var logins = &stream.Schema{Fields: []stream.Field{{Name: "country", Kind: stream.String}, {Name: "logins", Kind: stream.Int}}}

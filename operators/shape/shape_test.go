@@ -40,6 +40,8 @@ func (c *collector) Emit(b *stream.Batch) error {
 
 func (c *collector) Decide(stream.Decision) error { return errors.New("unexpected decision") }
 
+func (*collector) Wants(stream.Phase) bool { return true }
+
 func (c *collector) Count(bucket stream.Bucket, n int64) { c.counts[bucket] += n }
 
 func rowText(b *stream.Batch, i int) string {
@@ -267,7 +269,9 @@ type discard struct{ rows int }
 
 func (d *discard) Emit(b *stream.Batch) error   { d.rows += b.Len(); return nil }
 func (d *discard) Decide(stream.Decision) error { return nil }
-func (d *discard) Count(stream.Bucket, int64)   {}
+func (*discard) Wants(stream.Phase) bool        { return true }
+
+func (d *discard) Count(stream.Bucket, int64) {}
 
 func steps(tb testing.TB, in *stream.Schema) map[string]stream.Operator {
 	tb.Helper()

@@ -125,6 +125,8 @@ func (e *sentEntries) Emit(b *stream.Batch) error {
 
 func (e *sentEntries) Decide(stream.Decision) error { return nil }
 
+func (*sentEntries) Wants(stream.Phase) bool { return true }
+
 func (e *sentEntries) Count(stream.Bucket, int64) {}
 
 // anyEntries runs a source partition through the first stage: partials leave now and then, and at each step of progress,

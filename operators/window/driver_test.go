@@ -335,6 +335,8 @@ func (tr *transcript) Emit(b *stream.Batch) error {
 
 func (tr *transcript) Decide(stream.Decision) error { return nil }
 
+func (*transcript) Wants(stream.Phase) bool { return true }
+
 func (tr *transcript) Count(bucket stream.Bucket, n int64) { tr.counts[bucket] += n }
 
 func head(b *stream.Batch) string {

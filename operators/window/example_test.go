@@ -21,6 +21,8 @@ func (printer) Emit(b *stream.Batch) error {
 
 func (printer) Decide(stream.Decision) error { return nil }
 
+func (printer) Wants(stream.Phase) bool { return true }
+
 func (printer) Count(bucket stream.Bucket, n int64) { fmt.Println(n, bucket) }
 
 var cpu = &stream.Schema{Fields: []stream.Field{{Name: "host", Kind: stream.String}, {Name: "value", Kind: stream.Float}}}

@@ -65,6 +65,8 @@ func (n *nobody) Emit(b *stream.Batch) error { n.rows += int64(b.Len()); return 
 
 func (n *nobody) Decide(stream.Decision) error { return nil }
 
+func (*nobody) Wants(stream.Phase) bool { return true }
+
 func (n *nobody) Count(stream.Bucket, int64) {}
 
 func loadConfig() *window.Config {

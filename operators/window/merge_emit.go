@@ -96,6 +96,9 @@ func (m *Merge) Publish(at stream.Version, out stream.Emitter) error {
 
 // emit sends the slots of the mask. A group without a partial that counts has no row.
 func (m *Merge) emit(p *pane, mask *slotSet, of *part, e emission, out stream.Emitter) error {
+	if !out.Wants(e.phase) {
+		return nil
+	}
 	w := &m.writer
 	for cells, at := w.next(p, mask, 0); len(cells) > 0; cells, at = w.next(p, mask, at) {
 		groups := p.cells.Keys()

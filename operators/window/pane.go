@@ -88,8 +88,9 @@ type panes struct {
 	mark, record stream.Time
 }
 
-// maxSpare is how many empty panes keep their memory. In the steady state one is dropped when one opens.
-const maxSpare = 4
+// leastSpare is how many empty panes keep their memory, and at least as many as half of those that are held. In the steady
+// state one is dropped when one opens; while a backlog is read, many are dropped at once, and soon needed again.
+const leastSpare = 4
 
 func newPanes() panes { return panes{mark: stream.NoTime, record: stream.NoTime} }
 
@@ -150,13 +151,14 @@ func (ps *panes) drop(groups *table.Groups) {
 		p := ps.list[n]
 		groups.Release(p.cells.Keys())
 		p.reset()
-		if len(ps.spare) < maxSpare {
-			ps.spare = append(ps.spare, p)
-		}
+		ps.spare = append(ps.spare, p)
 		n++
 	}
 	if n > 0 {
 		ps.list = slices.Delete(ps.list, 0, n)
+		if keep := max(leastSpare, len(ps.list)/2); len(ps.spare) > keep {
+			ps.spare = slices.Delete(ps.spare, keep, len(ps.spare))
+		}
 		groups.Tidy()
 	}
 }

@@ -15,6 +15,8 @@ type erasures struct {
 	gone map[stream.Window][]uint8
 }
 
+func (*erasures) Wants(stream.Phase) bool { return true }
+
 func (e *erasures) Emit(b *stream.Batch) error {
 	if len(b.Gone) > 0 {
 		e.gone[b.Window] = append(e.gone[b.Window], b.Gone...)

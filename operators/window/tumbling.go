@@ -100,6 +100,9 @@ func (t *Tumbling) Publish(at stream.Version, out stream.Emitter) error {
 
 // emit sends the slots of the mask.
 func (t *Tumbling) emit(p *pane, mask *slotSet, e emission, out stream.Emitter) error {
+	if !out.Wants(e.phase) {
+		return nil
+	}
 	w := &t.writer
 	for cells, at := w.next(p, mask, 0); len(cells) > 0; cells, at = w.next(p, mask, at) {
 		groups := p.cells.Keys()

@@ -45,6 +45,7 @@ func (r *reader) Read(ctx context.Context) (*stream.Input, error) {
 			return nil, err
 		}
 	}
+	r.batch.Settle()
 	return in, nil
 }
 

@@ -84,6 +84,7 @@ func (r *Reader) Read(ctx context.Context) (*stream.Input, error) {
 			break
 		}
 	}
+	r.in.Batch.Settle()
 	r.passGaps()
 	r.in.Next, r.in.End = r.pos, r.p.end.Load()
 	if r.in.Next == r.in.From {

@@ -132,6 +132,7 @@ func (r *Reader) Read(ctx context.Context) (*stream.Input, error) {
 			return nil, err
 		}
 	}
+	r.batch.Settle()
 	if in.Next = r.next; in.Next == in.From {
 		return nil, io.EOF
 	}

@@ -284,6 +284,8 @@ func (tr *transcript) Decide(d stream.Decision) error {
 }
 
 // Count implements stream.Emitter.
+func (*transcript) Wants(stream.Phase) bool { return true }
+
 func (tr *transcript) Count(bucket stream.Bucket, n int64) { tr.counts[bucket] += n }
 
 // compare demands the same output in the same order, and the same state in the end.

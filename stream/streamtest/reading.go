@@ -36,6 +36,7 @@ func expected(t testing.TB, d stream.Decoder, log []stream.Message) (lines []lin
 		err := d.Decode(&m, b)
 		switch {
 		case err == nil:
+			b.Settle()
 			for i := range b.Len() {
 				lines = append(lines, line{m.Offset, rowText(b, i)})
 			}

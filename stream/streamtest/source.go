@@ -143,6 +143,7 @@ func (r *reader) read() (*stream.Input, error) {
 			in.Rejected = append(in.Rejected, stream.Rejected{Offset: m.Offset, Reason: err.Error(), Raw: slices.Clone(m.Value)})
 		}
 	}
+	r.batch.Settle()
 	r.next = in.Next
 	return in, nil
 }

@@ -145,8 +145,9 @@ def event_clock():
     return win.EventClock(
         ts_getter=lambda sample: at(sample[0]),
         wait_for_system_duration=timedelta(milliseconds=JOB["wait"]),
-        # A window of long ago is closed by events and by the end of the topic; asking the clock would never stop.
-        **({"to_system_utc": lambda _: None} if JOB["bounded"] else {}),
+        # A window of long ago is closed by events and by the end of the topic: asking the clock would never stop, and letting the
+        # watermark go on with it would drop late events while a backlog is read.
+        **({"to_system_utc": lambda _: None, "now_getter": lambda: EPOCH} if JOB["bounded"] else {}),
     )
 
 
