@@ -21,7 +21,7 @@ type step struct {
 	fixed []byte // the quotes of a string are fixed
 	// other is the step to try where this one does not fit, next the one behind its value; 0 is none.
 	other, next int32
-	place       int32 // of the value; -1 if nobody wants it
+	place       int32 // of the value; the last one if nobody wants it
 	value       valueKind
 	more        *stepExtras // nil for most
 }
@@ -84,7 +84,6 @@ func (f *forms) begin() bool {
 func (f *forms) read(r *record) bool {
 	b := r.text
 	i := 0
-	var unwanted scalar
 	for at := f.first; at != 0; {
 		s := &f.steps[at]
 		from := i + len(s.fixed)
@@ -92,18 +91,20 @@ func (f *forms) read(r *record) bool {
 			at = s.other
 			continue
 		}
-		v := &unwanted
-		if s.place >= 0 {
-			v = &r.values[s.place]
+		v := &r.values[s.place]
+		var to int
+		var kind token
+		if s.value == textValue {
+			to, kind = scanString(b, from)
+			v.start, v.end = from, to
+		} else {
+			to, kind = s.scan(b, from, v)
 		}
-		to, kind := s.scan(b, from, v)
 		if to < 0 {
 			at = s.other
 			continue
 		}
-		if s.place >= 0 {
-			r.kinds[s.place] = kind
-		}
+		r.kinds[s.place] = kind
 		if s.more != nil {
 			s.more.find(r, i, v, kind)
 		}
@@ -122,10 +123,6 @@ func (s *step) scan(b []byte, from int, v *scalar) (int, token) {
 	case s.value == noValue && from == len(b):
 		return from, absent
 	case from == len(b):
-	case s.value == textValue:
-		to, kind := scanString(b, from)
-		v.start, v.end = from, to
-		return to, kind
 	case s.value == numberValue:
 		return scanNumber(b, from, v)
 	case s.value == wordValue && (b[from] == 'n' || b[from] == 't' || b[from] == 'f'):
@@ -137,16 +134,11 @@ func (s *step) scan(b []byte, from int, v *scalar) (int, token) {
 // equal compares texts of one length. Most are so short that a call to compare them would cost more.
 func equal(a, b []byte) bool {
 	n := len(b)
-	if n < 8 || n > 32 {
+	if n < 8 || n > 16 {
 		return string(a) == string(b)
 	}
 	a = a[:n]
-	for i := 0; i+8 < n; i += 8 {
-		if binary.LittleEndian.Uint64(a[i:]) != binary.LittleEndian.Uint64(b[i:]) {
-			return false
-		}
-	}
-	return binary.LittleEndian.Uint64(a[n-8:]) == binary.LittleEndian.Uint64(b[n-8:])
+	return (binary.LittleEndian.Uint64(a)^binary.LittleEndian.Uint64(b))|(binary.LittleEndian.Uint64(a[n-8:])^binary.LittleEndian.Uint64(b[n-8:])) == 0
 }
 
 // find keeps what a step has beside a value of its own; the step began at the position.

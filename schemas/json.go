@@ -188,8 +188,9 @@ func (d *JSON) Decode(m *stream.Message, b *stream.Batch) error {
 
 // judge checks what the fields of the definition hold, whether they are projected or not.
 func (d *JSON) judge() error {
+	kinds := d.record.kinds[:len(d.accepts)]
 	for i, accepts := range d.accepts {
-		if accepts>>d.record.kinds[i]&1 == 0 {
+		if accepts>>kinds[i]&1 == 0 {
 			if err := d.judgeField(i); err != nil {
 				return err
 			}

@@ -61,6 +61,9 @@ func (s *step) same(t *step) bool {
 
 // step ends the fixed text with the begin of a value.
 func (l *learner) step(until int, value valueKind, place int) *step {
+	if place < 0 {
+		place = len(l.record.kinds) - 1 // so that reading need not ask
+	}
 	s := step{fixed: l.text[l.began:until], value: value, place: int32(place)}
 	if len(l.marks) > 0 {
 		s.more = &stepExtras{marks: l.marks}

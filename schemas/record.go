@@ -26,7 +26,7 @@ type target struct {
 // record is what was found in one text: the values at their places, still as text. It is filled again and again.
 type record struct {
 	text    []byte
-	kinds   []token  // by place; absent unless found
+	kinds   []token  // by place; absent unless found. One more is where forms leave what nobody wants
 	values  []scalar // parallel to kinds
 	entries []entry  // the collected members
 	arena   []byte   // texts that had to be rewritten; cleared with every record
@@ -43,7 +43,7 @@ type entry struct {
 }
 
 func newRecord(places int) record {
-	return record{kinds: make([]token, places), values: make([]scalar, places)}
+	return record{kinds: make([]token, places+1), values: make([]scalar, places+1)}
 }
 
 // read fills the record from the whole text, which must be one object. The result is negative if it is not (see scan.go).
