@@ -12,6 +12,9 @@
 // otherwise the verdict on a record would depend on who reads it. For the same reason every field that the definition
 // knows has its type checked, projected or not, and no column's value depends on which others are projected.
 //
+// A record is scanned once, name by name. Where its names stand as in a record before, it is compared with that form instead, which
+// costs less and finds the same.
+//
 //   - null means absent, everywhere.
 //   - A top-level field that the definition does not know is an attribute. If `attributes` holds the same name, the
 //     top-level one wins, unless it is null.
