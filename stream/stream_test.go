@@ -51,6 +51,7 @@ func checkAppendLater(t *testing.T, known int) {
 	schema := &stream.Schema{Fields: []stream.Field{{Name: "s", Kind: stream.String}}}
 	now, later := stream.NewBatch(schema), stream.NewBatch(schema)
 	for i := range known {
+		now.Cols[0].Dict.ID([]byte(strconv.Itoa(i)))
 		later.Cols[0].Dict.ID([]byte(strconv.Itoa(i)))
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -87,6 +88,9 @@ func checkAppendLater(t *testing.T, known int) {
 					t.Fatalf("row %d of %d is %v, want %v", i, row, later.Cols[0].Value(i), now.Cols[0].Value(i))
 				}
 			}
+		}
+		if got, most := later.Cols[0].Dict.Len(), now.Cols[0].Dict.Len(); got > most {
+			t.Fatalf("%d strings have a number, there are only %d", got, most)
 		}
 	})
 }
