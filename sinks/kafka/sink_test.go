@@ -107,6 +107,7 @@ func TestNamesDoNotDependOnTheRun(t *testing.T) {
 		}
 		run := func(from int) map[string]string { // name by row
 			var n namer
+			labels := newLabels([]byte("t"))
 			names := map[string]string{}
 			for _, h := range history[from:] {
 				for rest := h.hosts; len(rest) > 0; {
@@ -114,7 +115,7 @@ func TestNamesDoNotDependOnTheRun(t *testing.T) {
 					b := rows(h.phase, h.at, rest[:k]...)
 					for i := range b.Len() {
 						name := n.name(b, i)
-						names[rest[i]] = fmt.Sprint(name.headers([]byte("t")))
+						names[rest[i]] = fmt.Sprint(labels.of(&name))
 					}
 					rest = rest[k:]
 				}
@@ -140,7 +141,7 @@ func TestNamesDoNotDependOnTheRun(t *testing.T) {
 func TestRowsWithoutColumns(t *testing.T) {
 	b := rows(stream.Closed, stream.Version{}, "")
 	b.Schema, b.Cols = &stream.Schema{}, nil
-	if got, want := string(jsonRow(b, 0)), `{"time":"2026-11-24T05:00:00Z","window_end":"2026-11-24T05:00:10Z"}`; got != want {
+	if got, want := string(new(rowTexts).append(nil, b, 0)), `{"time":"2026-11-24T05:00:00Z","window_end":"2026-11-24T05:00:10Z"}`; got != want {
 		t.Fatalf("%s, want %s", got, want)
 	}
 }

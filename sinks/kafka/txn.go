@@ -53,6 +53,8 @@ type TransactionSink struct {
 	task   []byte
 
 	names namer    // of the task's goroutine
+	texts rowTexts // of the task's goroutine
+	value []byte   // scratch of the task's goroutine
 	held  heldRows // of the task's goroutine, until Stage
 
 	session *session // of the committer's goroutine
@@ -95,7 +97,8 @@ func (s *TransactionSink) Write(ctx context.Context, b *stream.Batch) error {
 		return err
 	}
 	for i := range b.Len() {
-		r := row{rowName: s.names.name(b, i), value: jsonRow(b, i)}
+		s.value = s.texts.append(s.value[:0], b, i)
+		r := row{rowName: s.names.name(b, i), value: s.value}
 		if v := r.version(); v.Compare(s.held.last.Version) < 0 {
 			return fmt.Errorf("hold row for topic %s: version %v follows %v", s.config.Topic, v, s.held.last.Version)
 		}

@@ -160,7 +160,7 @@ func TestTransactionsSurviveKills(t *testing.T) {
 	for n := range until {
 		b := killStep(n)
 		for i := range b.Len() {
-			want = append(want, string(jsonRow(b, i)))
+			want = append(want, string(new(rowTexts).append(nil, b, i)))
 		}
 	}
 	rs, others := e.committed(t, topic, 0)

@@ -171,6 +171,8 @@ func (x *session) versionOf(r *kgo.Record) (v stream.Version, ours bool) {
 // write brings staged rows into the topic that are not there.
 func (x *session) write(ctx context.Context, partition int32, data []byte) error {
 	at, bytes := position{}, 0
+	labels := newLabels(x.task)
+	var records []kgo.Record // not handed out yet
 	err := x.client.codec.eachRow(data, func(r *row) error {
 		if at = at.pass(r.version()); at.compare(x.done) <= 0 {
 			return nil
@@ -181,7 +183,13 @@ func (x *session) write(ctx context.Context, partition int32, data []byte) error
 			}
 			x.open = true
 		}
-		x.kgo.Produce(ctx, &kgo.Record{Topic: x.config.Topic, Partition: partition, Value: r.value, Headers: r.headers(x.task)}, x.taken)
+		if len(records) == 0 {
+			records = make([]kgo.Record, labelledRows)
+		}
+		rec := &records[0]
+		records = records[1:]
+		*rec = kgo.Record{Topic: x.config.Topic, Partition: partition, Value: r.value, Headers: labels.of(&r.rowName)}
+		x.kgo.Produce(ctx, rec, x.taken)
 		if bytes += len(r.value); bytes < transactionBytes {
 			return nil
 		}
