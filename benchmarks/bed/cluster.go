@@ -152,22 +152,31 @@ func (c *Cluster) Tasks(ctx context.Context) (all []Task, err error) {
 	return all, nil
 }
 
-// GetJSON decodes what the address answers.
-func GetJSON(ctx context.Context, url string, into any) error {
+// Get is what the address answers, if that is 200.
+func Get(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
 	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
-		return fmt.Errorf("get %s: %s: %s", url, resp.Status, text)
+		return nil, fmt.Errorf("get %s: %s: %.1000s", url, resp.Status, text)
 	}
-	return json.NewDecoder(resp.Body).Decode(into)
+	return text, err
+}
+
+// GetJSON decodes what the address answers.
+func GetJSON(ctx context.Context, url string, into any) error {
+	text, err := Get(ctx, url)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
 }
 
 // Want is what a caught-up cluster shows for a pipeline: the number of tasks of a stage.

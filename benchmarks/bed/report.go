@@ -79,6 +79,16 @@ func Commit(ctx context.Context, revision string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
+// Sleep waits, or says why it stopped to.
+func Sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
 // AppendLine adds a value to a file, as a line of JSON.
 func AppendLine(name string, value any) error {
 	text, err := json.Marshal(value)

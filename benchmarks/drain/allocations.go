@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strconv"
@@ -35,7 +34,7 @@ func (j *Job) allocations(ctx context.Context, w *bed.Worker, records int64, beg
 	if j.Profile != "" {
 		err = profiled(ctx, w, while, j.Profile)
 	} else {
-		err = sleep(ctx, while)
+		err = bed.Sleep(ctx, while)
 	}
 	if err != nil {
 		return nil, err
@@ -61,37 +60,16 @@ func warmUp(ctx context.Context, w *bed.Worker, topic string, records int64) (ob
 		case time.Now().After(deadline):
 			return 0, 0, errors.Join(fmt.Errorf("the worker read %d of the first %d events within %s", fetched, records, limit), err)
 		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+		if err := bed.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return 0, 0, err
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
 	}
 }
 
 // profiled writes what the worker's CPU does for whole seconds, one at least.
 func profiled(ctx context.Context, w *bed.Worker, d time.Duration, file string) error {
 	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", w.Admin, max(1, int(d.Seconds())))
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", resp.Status, text)
-	}
+	text, err := bed.Get(ctx, url)
 	if err != nil {
 		return fmt.Errorf("profile the worker: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 	"github.com/tidewatch/tidewatch/engine"
 	"github.com/tidewatch/tidewatch/internal/clock"
 	"github.com/tidewatch/tidewatch/sources/generate"
@@ -65,7 +66,7 @@ func runTask(ctx context.Context, p pace) (*taskRun, error) {
 		if run.eventBytes, err = b.feed(ctx, p, look); err != nil {
 			return err
 		}
-		return wait(ctx, 2*garbageAfter+time.Second) // until garbage is collected
+		return bed.Sleep(ctx, 2*garbageAfter+time.Second) // until garbage is collected
 	})
 	if err != nil {
 		return nil, err
@@ -148,7 +149,7 @@ func (b *bench) feed(ctx context.Context, p pace, look func()) (eventBytes float
 	all := int64(p.length/time.Second) * int64(p.perSecond)
 	began, next, bytes := time.Now(), int64(0), 0
 	for next < all {
-		if err := wait(ctx, 5*time.Millisecond); err != nil {
+		if err := bed.Sleep(ctx, 5*time.Millisecond); err != nil {
 			return 0, err
 		}
 		due := min(all, int64(time.Since(began).Seconds()*float64(p.speed)*float64(p.perSecond)))
@@ -162,16 +163,6 @@ func (b *bench) feed(ctx context.Context, p pace, look func()) (eventBytes float
 		look()
 	}
 	return float64(bytes) / float64(all), nil
-}
-
-// wait waits, or says why it stopped to.
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // row is one of the middle size.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 	"github.com/tidewatch/tidewatch/internal/testservers"
 )
 
@@ -146,7 +147,7 @@ func (g *group) cpuNow() (seconds float64) {
 
 // wait is ctx's error, or that of a process that has ended too early.
 func (g *group) wait(ctx context.Context, d time.Duration) error {
-	if err := sleep(ctx, d); err != nil {
+	if err := bed.Sleep(ctx, d); err != nil {
 		return err
 	}
 	if all, err := g.poll(); all || err != nil {

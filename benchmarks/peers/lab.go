@@ -204,7 +204,7 @@ func (l *lab) createTopic(ctx context.Context, name string) error {
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+		if err := bed.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}

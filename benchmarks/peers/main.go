@@ -181,13 +181,3 @@ func (o *options) run(ctx context.Context, works []workload, chosen []engine) (e
 	}
 	return nil
 }
-
-// sleep waits, or says why it stopped to.
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidewatch/tidewatch/benchmarks/bed"
 )
 
 // windowRow is what matters of a row for the latency of its window.
@@ -149,7 +151,7 @@ func followFiles(ctx context.Context, t *trial, see func(windowRow)) error {
 			}
 			read[part] = n
 		}
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := bed.Sleep(ctx, 20*time.Millisecond); err != nil {
 			return nil //nolint:nilerr // it was told to end
 		}
 	}

@@ -131,7 +131,7 @@ func followProduct(ctx context.Context, t *trial, see func(windowRow)) error {
 	}
 	defer func() { _ = client.Close() }() // nothing was written
 	output, err := client.Output(ctx, t.pipelineName(), t.w.output)
-	for errors.Is(err, redis.ErrNoOutput) && sleep(ctx, 50*time.Millisecond) == nil {
+	for errors.Is(err, redis.ErrNoOutput) && bed.Sleep(ctx, 50*time.Millisecond) == nil {
 		output, err = client.Output(ctx, t.pipelineName(), t.w.output)
 	}
 	if err != nil {

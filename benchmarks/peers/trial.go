@@ -166,7 +166,7 @@ func (t *trial) await(ctx context.Context, g *group, m *meter, began time.Time) 
 			if time.Since(answered) > 30*time.Second { // a server may be busy for a moment
 				return since, err
 			}
-			if err := sleep(ctx, 250*time.Millisecond); err != nil {
+			if err := bed.Sleep(ctx, 250*time.Millisecond); err != nil {
 				return since, err
 			}
 			continue
@@ -181,7 +181,7 @@ func (t *trial) await(ctx context.Context, g *group, m *meter, began time.Time) 
 		if born, err = t.killIfDue(ctx, g, m, now, born); err != nil {
 			return since, err
 		}
-		if err := sleep(ctx, 250*time.Millisecond); err != nil {
+		if err := bed.Sleep(ctx, 250*time.Millisecond); err != nil {
 			return since, err
 		}
 	}

@@ -283,9 +283,10 @@ func (tr *transcript) Decide(d stream.Decision) error {
 	return nil
 }
 
-// Count implements stream.Emitter.
+// Wants implements stream.Emitter.
 func (*transcript) Wants(stream.Phase) bool { return true }
 
+// Count implements stream.Emitter.
 func (tr *transcript) Count(bucket stream.Bucket, n int64) { tr.counts[bucket] += n }
 
 // compare demands the same output in the same order, and the same state in the end.
