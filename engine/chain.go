@@ -235,9 +235,9 @@ func (c *chain) held() (bytes int64) {
 	return bytes
 }
 
-// full says that a sink holds as many rows of an epoch as it should.
+// full says that an epoch has as many decisions as it should, or that a sink holds as many of its rows.
 func (c *chain) full() bool {
-	return slices.ContainsFunc(c.outputs, func(o Output) bool {
+	return len(c.decisions) >= maxDecisions || slices.ContainsFunc(c.outputs, func(o Output) bool {
 		s, ok := o.Sink.(stream.FullSink)
 		return ok && s.Full()
 	})

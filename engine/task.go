@@ -195,10 +195,10 @@ func (t *task) tend(ctx context.Context) error {
 	return t.capture(ctx, now.Sub(t.lastSnapshot) >= i.Snapshot, nil)
 }
 
-// What a task holds for its next epoch while the one before it is not claimed, because a store is away. Beyond that it stops
-// reading until the claim is answered.
+// What a task holds for its next epoch. Beyond that the epoch ends before its interval; and while the one before it is not
+// claimed, because a store is slow or away, the task stops reading until the claim is answered.
 const (
-	maxDecisions = 10_000
+	maxDecisions = 2_000    // of some kilobytes each, until the claim is answered
 	maxHeld      = 32 << 20 // bytes of rows that sinks have kept for files since then
 )
 

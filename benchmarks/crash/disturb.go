@@ -159,7 +159,8 @@ func slowServers(ctx context.Context, r *run) error {
 // awayFor is how long a server is away: longer than what any call waits by itself.
 const awayFor = 20 * time.Second
 
-// restarts kills two of the servers, and starts each again after a while in which events come.
+// restarts kills two of the servers, and starts each again after a while in which events come. Before it comes back a worker dies
+// that has long held what the server did not take.
 func restarts(ctx context.Context, r *run) error {
 	if err := r.start(ctx, 2); err != nil {
 		return err
@@ -174,7 +175,13 @@ func restarts(ctx context.Context, r *run) error {
 				return err
 			}
 			sleepUntil(ctx, time.Now().Add(awayFor))
+			w := r.bed.Workers[0]
+			w.Kill()
+			r.killed()
 			if err := s.Start(ctx); err != nil {
+				return err
+			}
+			if err := r.again(ctx, w); err != nil {
 				return err
 			}
 		}

@@ -140,8 +140,11 @@ func refusalMutants() []mutant {
 			edits: []edit{{"p.cells.Len()+len(f.admitted.rows) > f.most", "p.cells.Len() > f.most"}},
 		},
 		{
-			name: "deleted records are passed over", file: "sources/kafka/parking.go", scenario: "offsets-truncated", tries: 1,
-			edits: []edit{{"\t\t\tf.p.fail(f, explainRange(f.p.id, next, start, end))\n\t\t\treturn\n", "\t\t\tf.fetching.next = start\n"}},
+			name: "deleted records are passed over", file: "sources/kafka/source.go", scenario: "offsets-truncated", tries: 1,
+			edits: []edit{{
+				"\tif offset < start || offset > end {\n\t\treturn nil, explainRange(p, offset, start, end)\n\t}\n",
+				"\tif offset < start || offset > end {\n\t\toffset = start\n\t}\n",
+			}},
 		},
 		{
 			name: "no frontier after a fail-over: lost control records are not looked for", file: "engine/failover.go", scenario: "failover-when-idle", tries: 3,
@@ -159,7 +162,7 @@ func refusalMutants() []mutant {
 			}},
 		},
 		{
-			name: "a snapshot does not wait for live outputs", file: "engine/commit.go", scenario: "calls-fail", tries: 3,
+			name: "a snapshot does not wait for live outputs", file: "engine/commit.go", scenario: "dependency-away", tries: 4,
 			edits: []edit{{"acknowledged, c.behind[w.sink] = false, true", "acknowledged, c.behind[w.sink] = true, true"}},
 		},
 	}

@@ -98,9 +98,9 @@ func serverScenarios() []scenario {
 func commitPoints() []point  { return stepPoints }
 func arrivalPoints() []point { return takeoverPoints }
 
-// controlPoints are those around a control record.
+// controlPoints are those around a control record, half of them the claim that holds it: there is but a tick or two in a run.
 func controlPoints() []point {
-	return append(slices.Clone(stepPoints), point{"control", 6}, point{"control", 2}, point{"takeover", 14}, point{"replay", 20})
+	return slices.Concat(slices.Repeat([]point{{"control", 1}}, len(stepPoints)), stepPoints, []point{{"takeover", 14}, {"replay", 20}})
 }
 
 func letterPoints() []point {

@@ -10,8 +10,9 @@ import (
 // partials: the states of the groups that have changed, as absolute values with the version of the source. It counts late
 // and revising events like Tumbling, and is used from the task's goroutine.
 //
-// Every Advance emits all that has changed before it closes anything. So the newest partial that does not say AfterClose is
-// the group's state exactly at the source's own closing of the window.
+// An Advance emits what has changed in the windows that it closes or finishes, before it does so. So the newest partial
+// that does not say AfterClose is the group's state exactly at the source's own closing of the window. Other windows wait
+// for Publish: what they emitted now would soon be replaced.
 //
 // An idle tick is known to the owner that claimed it, but perhaps not to one that was overtaken and goes on for a while. So
 // the Advance of a tick emits everything that it closes or finishes, changed or not: these partials know the tick, which
@@ -43,8 +44,13 @@ func NewFold(cfg *Config, in *stream.Schema) (*Fold, error) {
 
 // Advance implements stream.Operator.
 func (f *Fold) Advance(to stream.Advance, out stream.Emitter) error {
-	if err := f.Publish(to.At, out); err != nil {
-		return err
+	mark, record := max(f.mark, to.Mark), max(f.record, to.RecordMark)
+	for _, p := range f.list {
+		if p.until <= record || !p.closed && p.end <= mark {
+			if err := f.show(p, to.At, out); err != nil {
+				return err
+			}
+		}
 	}
 	f.advance(to)
 	if to.Provisional {
@@ -62,19 +68,24 @@ func (f *Fold) Advance(to stream.Advance, out stream.Emitter) error {
 // Publish implements stream.Publisher.
 func (f *Fold) Publish(at stream.Version, out stream.Emitter) error {
 	for _, p := range f.list {
-		if p.again {
-			if err := f.whole(p, at, out); err != nil {
-				return err
-			}
-			p.changes.reset()
-			p.again = false
-			continue
-		}
-		if err := f.emit(p, p.changes.list, emission{version: at, after: p.closed}, out); err != nil {
+		if err := f.show(p, at, out); err != nil {
 			return err
 		}
-		p.changes.reset()
 	}
+	return nil
+}
+
+// show emits the cells of a window that have changed since they were emitted.
+func (f *Fold) show(p *pane, at stream.Version, out stream.Emitter) error {
+	if p.again {
+		if err := f.whole(p, at, out); err != nil {
+			return err
+		}
+	} else if err := f.emit(p, p.changes.list, emission{version: at, after: p.closed}, out); err != nil {
+		return err
+	}
+	p.changes.reset()
+	p.again = false
 	return nil
 }
 

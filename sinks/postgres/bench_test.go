@@ -35,3 +35,24 @@ func BenchmarkClaim10(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkStorm claims a task with as many transitions as four tasks have that are claimed together in a storm of alerts.
+func BenchmarkStorm(b *testing.B) {
+	const storm = 8_000
+	s := open(b, database(b)).Claims()
+	cp := takeOver(b, s, task("bench", 0), "a")
+	for n := 0; b.Loop(); n++ {
+		b.StopTimer()
+		cp = next(cp, `{"format":1}`)
+		cp.Decisions = cp.Decisions[:0]
+		for i := range storm {
+			c := change{rule: "R", host: fmt.Sprint(n, "-", i), from: alerts.Inactive, to: alerts.Firing}
+			cp.Decisions = append(cp.Decisions, c.decision(b))
+		}
+		b.StartTimer()
+		if won, err := s.Claim(context.Background(), []*stream.Checkpoint{cp}); err != nil || !won[0] {
+			b.Fatal(won, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*storm), "us/transition")
+}
