@@ -75,7 +75,7 @@ func (g *group) at(end stream.Time) *episode {
 
 // size is about the bytes that the group takes.
 func (g *group) size() int64 {
-	const fixed = 400
+	const fixed = 650
 	n := len(g.key) + fixed
 	for _, e := range g.episodes {
 		n += fixed + 16*cap(e.rows) + len(e.shown.summary)

@@ -16,6 +16,7 @@ type Dict struct {
 	offsets    []uint32   // offsets[id] to offsets[id+1] in bytes
 	bytes      []byte
 	strings    []string // made on demand by String
+	made       int      // bytes of these
 	generation uint64
 	seed       maphash.Seed
 	seen       uint32 // keeps reads ahead from being left out
@@ -37,7 +38,7 @@ func NewDict() *Dict {
 
 func (d *Dict) clear() {
 	d.slots = make([]dictSlot, 64)
-	d.bytes, d.strings = d.bytes[:0], d.strings[:0]
+	d.bytes, d.strings, d.made = d.bytes[:0], d.strings[:0], 0
 	d.offsets = append(d.offsets[:0], 0)
 }
 
@@ -46,6 +47,11 @@ func (d *Dict) Len() int { return len(d.offsets) - 1 }
 
 // Size is the number of bytes that the strings take, without the index.
 func (d *Dict) Size() int { return len(d.bytes) }
+
+// Memory is the number of bytes that the dictionary takes, with its index and what is in reserve.
+func (d *Dict) Memory() int64 {
+	return int64(8*cap(d.slots) + 4*cap(d.offsets) + cap(d.bytes) + 16*cap(d.strings) + d.made)
+}
 
 // Generation changes with every Reset.
 func (d *Dict) Generation() uint64 { return d.generation }
@@ -187,6 +193,7 @@ func (d *Dict) String(id uint32) string {
 	}
 	if d.strings[id] == "" {
 		d.strings[id] = string(d.Bytes(id))
+		d.made += len(d.strings[id])
 	}
 	return d.strings[id]
 }

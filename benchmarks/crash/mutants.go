@@ -35,7 +35,7 @@ type edit struct{ old, now string }
 
 // mutants breaks one rule each.
 func mutants() []mutant {
-	return slices.Concat(otherMutants(), commitMutants(), refusalMutants())
+	return slices.Concat(otherMutants(), commitMutants(), refusalMutants(), storeMutants())
 }
 
 // commitMutants are about the steps of the commit.
@@ -146,6 +146,12 @@ func refusalMutants() []mutant {
 				"\tif offset < start || offset > end {\n\t\toffset = start\n\t}\n",
 			}},
 		},
+	}
+}
+
+// storeMutants are about what the stores and their answers mean.
+func storeMutants() []mutant {
+	return []mutant{
 		{
 			name: "no frontier after a fail-over: lost control records are not looked for", file: "engine/failover.go", scenario: "failover-when-idle", tries: 3,
 			edits: []edit{{"rec.Timeline, rec.Frontier = cp.Timeline, &stream.Version{Offset: end}", "rec.Timeline, end = cp.Timeline, end+1"}},

@@ -87,7 +87,7 @@ func (g *Groups) Size() (bytes int64) {
 		c := &g.columns[i]
 		bytes += int64(4 * cap(c.cache))
 		if c.dict != nil {
-			bytes += int64(c.dict.Size() + 16*c.dict.Len()) // slots, hashes and offsets
+			bytes += c.dict.Memory()
 		}
 	}
 	return bytes
