@@ -85,17 +85,7 @@ func loadConfig() *window.Config {
 func TestSteadyStateAllocatesNothing(t *testing.T) {
 	for name, op := range map[string]operator{"tumbling": newTumbling(t, loadConfig()), "fold": newFold(t, loadConfig())} {
 		l, out := newLoad(500, loadRows/10), &nobody{}
-		turn := func() {
-			if err := op.Process(l.next(), out); err != nil {
-				t.Fatal(err)
-			}
-			if err := op.Advance(l.advance(), out); err != nil {
-				t.Fatal(err)
-			}
-			if err := op.Publish(stream.Version{Offset: l.offset}, out); err != nil {
-				t.Fatal(err)
-			}
-		}
+		turn := func() { give(t, op, l, 1, out) }
 		for range 60 {
 			turn()
 		}
