@@ -37,6 +37,7 @@ type sender struct {
 	reported   time.Time   // when that was done last
 	write      script
 	through    script
+	described  bool // in Redis, once
 	registered bool
 	asked      time.Time // to be registered, last
 	cuts       int       // in a row: Redis has closed the connection at one large block
@@ -91,8 +92,9 @@ func (d *sender) run(ctx context.Context) {
 		case <-d.later():
 		case <-ctx.Done():
 		case <-d.closing:
-			// Whoever closes has stopped writing, so what is not there now will not come.
-			if blocks, _ := d.s.queue.load(); blocks == 0 && !d.s.progress.waits() && d.mark == stream.NoTime {
+			// Whoever closes has stopped writing, so what is not there now will not come. Where the output could not be described yet,
+			// its rows are there and nobody finds them.
+			if blocks, _ := d.s.queue.load(); blocks == 0 && !d.s.progress.waits() && d.mark == stream.NoTime && d.described {
 				return
 			}
 		}
@@ -105,6 +107,7 @@ func (d *sender) register(ctx context.Context) error {
 	if err := d.report(ctx, stream.NoTime, true); err != nil {
 		return err
 	}
+	d.described = true
 	who, err := d.s.tasksValue(ctx)
 	d.registered = who != ""
 	return err
