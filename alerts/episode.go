@@ -75,7 +75,7 @@ func (g *group) at(end stream.Time) *episode {
 
 // size is about the bytes that the group takes.
 func (g *group) size() int64 {
-	const fixed = 650
+	const fixed = 650 // labels and their map, about; a test holds the sum against the heap
 	n := len(g.key) + fixed
 	for _, e := range g.episodes {
 		n += fixed + 16*cap(e.rows) + len(e.shown.summary)
